@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a description to a plan: reads a System Device Tree (source or blob), checks all of it, places what has no
+ * place yet. This is the whole of plan/ for its callers: `bulkhead check` is one call that throws the plan away,
+ * `bulkhead plan` and `up` are the same call and keep it.
+ *
+ * plan/ has no copy of any device's options: its caller hands it the classes' own option tables, and the
+ * properties of a device's node are checked against those.
+ *
+ * Threading: a call uses nothing that another one uses.   Ownership: what is passed in stays the caller's.
+ * May block: yes (reads files, runs dtc and waits for it).
+ */
+#ifndef PLAN_MAKE_H
+#define PLAN_MAKE_H
+
+#include "plan/plan.h"
+#include <bulkhead/impl/option.h>
+
+/*
+ * What the planner must know of a device class beside its options. A role names the option that plays it;
+ * NULL: no option of this class does.
+ */
+struct bh_plan_class {
+    const char *name;                /* "blk": a node of compatible "bulkhead,blk" */
+    uint32_t virtio_id;              /* [virtio-1.4 5] */
+    const struct bh_option *options; /* ends with a NULL name */
+    const char *image;     /* a file that must exist (or have bulkhead,create-size) and that one writer may have */
+    const char *read_only; /* the bool that makes its user no writer of `image` */
+    const char *mac;       /* must be unique in the system; the planner makes one up when there is none */
+    const char *forward;   /* a list; each item claims one port of the host: "PROTO:[ADDRESS:]PORT:..." */
+    bool linkable;         /* may be the end of a link */
+};
+
+struct bh_plan_settings {
+    const struct bh_plan_class *classes; /* ends with a NULL name */
+    const struct bh_option *common;      /* options that every device program takes ("features"); may be NULL */
+    const char *cache_dir; /* what "cache:NAME" means; NULL: ${XDG_CACHE_HOME:-~/.cache}/bulkhead */
+    const char *state_dir; /* what "state:NAME" means; NULL: ${XDG_STATE_HOME:-~/.local/state}/bulkhead/SYSTEM */
+};
+
+/*
+ * Read `path`, check it, plan it. Everything that is wrong goes to `sink` (NULL: the default one), sorted by file
+ * and line, not only the first. On BH_OK *plan is the plan; `plan` may be NULL, then the call only checks.
+ * BH_ERR_NOENT, BH_ERR_ACCESS, BH_ERR_IO: the file cannot be read. BH_ERR_SYNTAX: it is no tree.
+ * BH_ERR_INVAL: a check failed. BH_ERR_NOMEM. BH_ERR_CHILD: dtc could not be run.
+ */
+int bh_plan_make(const struct bh_plan_settings *settings, const char *path, struct bh_diag_sink *sink,
+                 struct bh_plan **plan) BH_MUST_USE;
+
+#endif
