@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Diagnostics: the one channel for what a person must read. A diagnostic says what is wrong, where, and what
- * to do. Hosted code only; freestanding code counts and returns codes, and its hosted owner says what they mean.
+ * to do. Hosted code only; freestanding code counts and returns codes, and its hosted owner says what they
+ * mean.
  *
  * A sink decides the form: text on stderr (colour only on a terminal), JSON lines, or an array in a test.
  *
@@ -26,9 +27,10 @@ struct bh_diag_where {
 struct bh_diag {
     enum bh_diag_level level;
     struct bh_diag_where where;
-    struct bh_diag_where other; /* the second culprit of a collision; .file and .node NULL when there is none */
-    const char *what;           /* one sentence, no full stop, no newline */
-    const char *hint;           /* what to do; may be NULL */
+    struct bh_diag_where
+        other;        /* the second culprit of a collision; .file and .node NULL when there is none */
+    const char *what; /* one sentence, no full stop, no newline */
+    const char *hint; /* what to do; may be NULL */
 };
 
 struct bh_diag_sink {
@@ -37,7 +39,8 @@ struct bh_diag_sink {
     unsigned warning_count;
 };
 
-/* Text on a file descriptor: "FILE:LINE: error: WHAT" and an indented hint. `tag` (may be NULL) opens each line. */
+/* Text on a file descriptor: "FILE:LINE: error: WHAT" and an indented hint. `tag` (may be NULL) opens each
+ * line. */
 struct bh_diag_text {
     struct bh_diag_sink sink;
     int fd;
@@ -54,10 +57,10 @@ void bh_diag_set_default(struct bh_diag_sink *sink);
 void bh_diag_emit(struct bh_diag_sink *sink, const struct bh_diag *diag);
 
 /* Short forms on a sink (NULL: the default one). `where` may be NULL. */
-void bh_error(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-void bh_warn(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void bh_error(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint,
+              const char *format, ...) __attribute__((format(printf, 4, 5)));
+void bh_warn(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint,
+             const char *format, ...) __attribute__((format(printf, 4, 5)));
 void bh_note(struct bh_diag_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void bh_debug(struct bh_diag_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -36,7 +36,8 @@ struct bh_option_list {
 };
 
 struct bh_option {
-    const char *name; /* lower-case words joined by '-', as typed after "--" and as a property of the description */
+    const char
+        *name; /* lower-case words joined by '-', as typed after "--" and as a property of the description */
     enum bh_option_type type;
     size_t offset;             /* of the value in the owner's struct: offsetof() */
     const char *def;           /* the default as a user would type it; NULL: unset (zero, NULL, empty) */
@@ -50,7 +51,8 @@ struct bh_option {
     bool cli_only; /* not a property of the description (socket-path, help) */
 };
 
-/* Set every default. The struct must be zeroed. Fails only on a table that is wrong, which is a bug: BH_ERR_INVAL. */
+/* Set every default. The struct must be zeroed. Fails only on a table that is wrong, which is a bug:
+ * BH_ERR_INVAL. */
 int bh_options_init(const struct bh_option *table, void *target) BH_MUST_USE;
 void bh_options_fini(const struct bh_option *table, void *target);
 
@@ -64,20 +66,22 @@ int bh_option_set(const struct bh_option *table, void *target, const char *name,
 /*
  * Parse `--name=value`, `--name value`, `--name` (bool) from argv[1..]. Stops at the first word that is no
  * option, or after "--"; *next is its index (argc when none is left). Required options are checked.
- * Several tables may be given (a class's, its transport's), each with its target; `sets` ends with a NULL table.
+ * Several tables may be given (a class's, its transport's), each with its target; `sets` ends with a NULL
+ * table.
  */
 struct bh_option_set {
     const struct bh_option *table;
     void *target;
     const char *title; /* heading in help; NULL: none */
 };
-int bh_options_parse(const struct bh_option_set *sets, int argc, char **argv, int *next, struct bh_diag_sink *sink)
-    BH_MUST_USE;
+int bh_options_parse(const struct bh_option_set *sets, int argc, char **argv, int *next,
+                     struct bh_diag_sink *sink) BH_MUST_USE;
 
 /* The help text of the tables, aligned, on fd; as `--help` prints it. */
 void bh_options_help(const struct bh_option_set *sets, int fd);
 
-/* The nearest name to a misspelt one by edit distance, or NULL when none is near. Also for verbs and properties. */
+/* The nearest name to a misspelt one by edit distance, or NULL when none is near. Also for verbs and
+ * properties. */
 const char *bh_did_you_mean(const char *word, const char *const *names, size_t count);
 const struct bh_option *bh_option_find(const struct bh_option *table, const char *name);
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ground words: wire integers, typed addresses, assertions. Freestanding; everything includes it.
+ *
+ * Wire integers (bh_le16 and kin) and addresses are one-member structs, so that a guest's address cannot be
+ * used as a number, nor a little-endian field as a native one, without saying so.
+ *
+ * Threading: pure.   Ownership: none.   May block: no.
+ */
+#ifndef BULKHEAD_BASE_H
+#define BULKHEAD_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    uint16_t raw;
+} bh_le16;
+typedef struct {
+    uint32_t raw;
+} bh_le32;
+typedef struct {
+    uint64_t raw;
+} bh_le64;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BH_LE_(bits, x) (x)
+#else
+#define BH_LE_(bits, x) __builtin_bswap##bits(x)
+#endif
+
+static inline uint16_t bh_le16_get(bh_le16 x)
+{
+    return (uint16_t)BH_LE_(16, x.raw);
+}
+static inline uint32_t bh_le32_get(bh_le32 x)
+{
+    return BH_LE_(32, x.raw);
+}
+static inline uint64_t bh_le64_get(bh_le64 x)
+{
+    return BH_LE_(64, x.raw);
+}
+static inline bh_le16 bh_le16_of(uint16_t x)
+{
+    return (bh_le16){(uint16_t)BH_LE_(16, x)};
+}
+static inline bh_le32 bh_le32_of(uint32_t x)
+{
+    return (bh_le32){BH_LE_(32, x)};
+}
+static inline bh_le64 bh_le64_of(uint64_t x)
+{
+    return (bh_le64){BH_LE_(64, x)};
+}
+
+/* What a descriptor holds: a guest-physical address, an IOVA, a grant or an area address. */
+typedef struct {
+    uint64_t raw;
+} bh_daddr_t;
+/* What a vhost-user front-end says of rings: an address of its own process [vhost-user, "Memory access"]. */
+typedef struct {
+    uint64_t raw;
+} bh_uaddr_t;
+
+static inline bh_daddr_t bh_daddr(uint64_t raw)
+{
+    return (bh_daddr_t){raw};
+}
+static inline bh_uaddr_t bh_uaddr(uint64_t raw)
+{
+    return (bh_uaddr_t){raw};
+}
+
+/*
+ * A bug of ours. Never on outside data. Never compiled out. The port ends the program's use of the device:
+ * a process aborts, the island enters its safe state.
+ */
+_Noreturn void bh_assert_failed(const char *expression, const char *file, unsigned line);
+#define BH_ASSERT(x) ((x) ? (void)0 : bh_assert_failed(#x, __FILE__, __LINE__))
+
+#define BH_COUNT(array)                 (sizeof(array) / sizeof((array)[0]))
+#define BH_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define BH_LIKELY(x)                    __builtin_expect(!!(x), 1)
+#define BH_UNLIKELY(x)                  __builtin_expect(!!(x), 0)
+
+#endif

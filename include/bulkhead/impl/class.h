@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For writers of classes: what a class tells the device and is asked by it. A class never learns its
+ * transport.
+ *
+ * A class's struct embeds struct bh_device; ops find it with BH_CONTAINER. Tables are const and static.
+ *
+ * Threading: as device.h says: queue_* on the queue's thread, the rest on the control thread.
+ * Ownership: everything is the class's owner's.   May block: no op may.
+ */
+#ifndef BULKHEAD_IMPL_CLASS_H
+#define BULKHEAD_IMPL_CLASS_H
+
+#include <bulkhead/device.h>
+
+/* What queue_ready says of its queue. */
+enum bh_ready {
+    BH_READY_DRAINED, /* popped until nothing was left: kicks are wanted */
+    BH_READY_MORE,    /* the budget ended: call again */
+    BH_READY_HELD,    /* the class waits for its own side, kicks change nothing: it calls bh_device_queue_wake
+                         later */
+};
+
+struct bh_class {
+    const char *name; /* "blk" */
+    uint16_t virtio_id;
+    /* Config space as the driver reads it, little endian, kept up to date by the class; NULL for none. */
+    const void *(*config)(const struct bh_device *dev, uint32_t *size);
+    /* The driver writes config; offset and len lie inside. NULL: nothing is writable. */
+    int (*config_write)(struct bh_device *dev, uint32_t offset, const void *from, uint32_t len);
+    /*
+     * Every bit the class offers with the store or port it has now, reserved ring bits too: a class adds
+     * BH_RING_FEATURES (below).
+     */
+    struct bh_features (*features)(const struct bh_device *dev);
+    /* FEATURES_OK: BH_OK, or BH_ERR_UNSUPPORTED for a combination it cannot serve. May be NULL. */
+    int (*negotiated)(struct bh_device *dev);
+    /* The first queue is about to run after a reset. May be NULL. */
+    void (*start)(struct bh_device *dev);
+    /* Pop at most about `budget` chains and submit them, or push what is done. */
+    enum bh_ready (*queue_ready)(struct bh_device *dev, struct bh_virtq *q, unsigned budget);
+    /*
+     * The queue stops: push, give back (bh_virtq_unpop) or cancel what is in flight; each chain must come
+     * back by push sooner or later. NULL: chains never outlive queue_ready.
+     */
+    void (*queue_stopping)(struct bh_device *dev, struct bh_virtq *q);
+    /* All queues are quiet: forget what the driver told us. May be NULL. */
+    void (*reset)(struct bh_device *dev);
+    /* The class's part of save and load: returns bytes, or an error as bh_device_save/load. NULL: none. */
+    int (*save)(struct bh_device *dev, void *to, size_t size);
+    int (*load)(struct bh_device *dev, const void *from, size_t size);
+};
+
+/* VERSION_1, both rings and all that core does for every class. */
+struct bh_features bh_class_ring_features(void);
+
+/* A store or port has something for this queue, or room again: have queue_ready called soon, not now. */
+void bh_device_queue_wake(struct bh_device *dev, struct bh_virtq *q);
+
+#endif
