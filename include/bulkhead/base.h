@@ -55,6 +55,15 @@ static inline bh_le64 bh_le64_of(uint64_t x)
     return (bh_le64){BH_LE_(64, x)};
 }
 
+/*
+ * All that freestanding code has of a C library: the four functions that the compiler calls on its own. Declared here
+ * since bare-metal toolchains come without <string.h>.
+ */
+void *memcpy(void *restrict to, const void *restrict from, size_t len);
+void *memmove(void *to, const void *from, size_t len);
+void *memset(void *to, int byte, size_t len);
+int memcmp(const void *a, const void *b, size_t len);
+
 /* What a descriptor holds: a guest-physical address, an IOVA, a grant or an area address. */
 typedef struct {
     uint64_t raw;
