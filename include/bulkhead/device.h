@@ -9,12 +9,16 @@
  *   Reset, queue stop and reset, quiesce and a change of memory end only when the device (or what they
  * concern) is quiet. The transport starts the operation and is told the end by `transport->control_done`,
  * perhaps before the starting call returns. One operation of a kind is under way at a time: a second reset
- * joins the first. A reset overtakes everything else: what it overtakes completes with BH_ERR_CANCELLED.
+ * joins the first. A reset overtakes stops, queue resets, quiesce and suspend: they complete with
+ * BH_ERR_CANCELLED. A change of memory is not the driver's to undo: it goes on, and ends with the reset at
+ * the latest.
  *
  * Two ways to run a queue
  *   Register transports (mmio, pci, msg) write DRIVER_OK: every queue that was enabled starts then, later
  * ones as they are enabled. vhost-user starts and stops single queues by bh_device_queue_start/_stop whether
  * or not the front-end tells the status; bh_device_features_done() stands in for FEATURES_OK there.
+ *   A queue whose rings' translation is pending starts later: when a translation has arrived, the transport
+ * calls bh_device_run_queue for each queue.
  *
  * Threading: control functions on the control thread, those named bh_device_run_* and the queue's own on the
  * queue's thread. While one thread runs all queues, that is the same one; nothing here locks. Ownership: a
@@ -42,6 +46,7 @@ enum bh_control {
     BH_CONTROL_QUEUE_STOP,  /* index: the queue; its state can be read and it can be started again */
     BH_CONTROL_QUEUE_RESET, /* index: the queue; as RING_RESET wants it [virtio-1.4 2.6.1] */
     BH_CONTROL_QUIESCE,     /* every queue popped nothing more and has nothing in flight; resume goes on */
+    BH_CONTROL_SUSPEND,     /* the driver set SUSPEND: the device is quiet and the status shows it */
     BH_CONTROL_MEM,         /* every region that the last table dropped is released */
     BH_CONTROL_COUNT
 };
@@ -65,15 +70,20 @@ struct bh_device {
     struct bh_mem *mem;
     struct bh_virtq *queues;
     uint16_t queue_count;
-    uint8_t status;     /* enum bh_status */
-    bool features_done; /* FEATURES_OK was granted */
-    bool started;       /* the class was told to start */
-    bool quiesced;
+    uint8_t status;              /* enum bh_status */
+    bool features_done;          /* FEATURES_OK was granted */
+    bool started;                /* the class was told to start */
+    uint8_t paused;              /* who keeps the queues stopped: a bit for BH_CONTROL_QUIESCE and _SUSPEND */
+    uint8_t holding;             /* an operation is being started: completions wait for it */
+    bool accept_refused;         /* the driver's last choice of features was not one that was offered */
+    bool config_pending;         /* config changed while the driver could not be told */
     struct bh_features withheld; /* what the user or the transport takes away (--features=-packed) */
     struct bh_features acked;
-    uint32_t generation;          /* of config space */
-    uint32_t controls;            /* operations under way, a bit for each enum bh_control */
-    uint32_t queues_enabled[4];   /* bit a queue: enabled by the driver, to be started with DRIVER_OK */
+    uint32_t generation;                   /* of config space */
+    uint32_t controls;                     /* operations under way, a bit for each enum bh_control */
+    const struct bh_mem_table *mem_former; /* while a change of memory is under way */
+    uint32_t queues_enabled[4];            /* bit a queue: the driver wants it to run */
+    uint32_t queues_waiting[4];   /* bit a queue: to be started by DRIVER_OK, resume or a translation */
     uint32_t queues_stopping[4];  /* bit a queue: a stop or reset of it is to be answered */
     uint32_t queues_resetting[4]; /* of those, the ones that answer as QUEUE_RESET */
     struct bh_device_counters counters;
@@ -81,8 +91,8 @@ struct bh_device {
 #define BH_DEVICE_QUEUES_MAX 128u
 
 /*
- * `queues` (queue_count, initialised by bh_device_init itself from `memory`, one a queue) and `mem` outlive
- * the device. A class's own init calls this.
+ * `queues` (queue_count, at most BH_DEVICE_QUEUES_MAX, initialised by bh_device_init itself from `memory`,
+ * one a queue) and `mem` outlive the device. A class's own init calls this.
  */
 void bh_device_init(struct bh_device *dev, const struct bh_class *class, struct bh_mem *mem,
                     struct bh_virtq *queues, const struct bh_virtq_memory *memory, uint16_t queue_count);
@@ -114,8 +124,9 @@ static inline bool bh_device_has(const struct bh_device *dev, unsigned feature)
 uint8_t bh_device_status(const struct bh_device *dev);
 /*
  * The driver writes the status. 0 starts a reset (the old status is read until it is done). Bits are only
- * added; a write that drops one is refused and counted [virtio-1.4 2.1.1]. FEATURES_OK stays clear when the
- * set is refused.
+ * added; a write that drops one is refused and counted [virtio-1.4 2.1.1]; NEEDS_RESET is not the driver's
+ * and ignored in what it writes. FEATURES_OK stays clear when the set is refused, DRIVER_OK without it.
+ * SUSPEND and a DRIVER_OK that ends it work as [virtio-1.4 3.4] has it, where BH_F_SUSPEND was negotiated.
  */
 void bh_device_set_status(struct bh_device *dev, uint8_t status);
 /* NEEDS_RESET, for a class or transport that cannot go on; counted once until the next reset. */
@@ -160,7 +171,9 @@ static inline uint32_t bh_device_generation(const struct bh_device *dev)
 /* --- Data
  * ----------------------------------------------------------------------------------------------------- */
 
-/* A notification came in. `data` as NOTIFICATION_DATA has it [virtio-1.4 2.9], or 0: a hint, never trusted.
+/*
+ * A notification came in: it is counted. The transport calls bh_device_run_queue next, from here or later.
+ * `data` as NOTIFICATION_DATA has it [virtio-1.4 2.9], or 0: a hint, never trusted.
  */
 void bh_device_run_kick(struct bh_device *dev, unsigned index, uint32_t data);
 /*

@@ -28,7 +28,7 @@ enum bh_feature {
     BH_F_NOTIF_CONFIG_DATA = 39,
     BH_F_RING_RESET = 40,
     BH_F_ADMIN_VQ = 41,
-    BH_F_DEVICE_SUSPEND = 42,
+    BH_F_SUSPEND = 43,
 };
 
 struct bh_features {

@@ -80,6 +80,8 @@ struct bh_virtq_env {
     void (*notify)(struct bh_virtq *q); /* send a used buffer notification */
     void (*broken)(struct bh_virtq *q, enum bh_broken reason);
     void (*quiet)(struct bh_virtq *q); /* stopped, and nothing is in flight any more */
+    /* Chains were pushed or unpopped, and `watched` was set: it is cleared before. May be NULL. */
+    void (*pushed)(struct bh_virtq *q);
 };
 
 /* Where a ring stands and where to go on in it. */
@@ -139,6 +141,7 @@ struct bh_virtq {
     bool event_idx;
     bool indirect;
     bool in_order;
+    bool watched;         /* the owner wants env->pushed after the next push or unpop */
     bool signalled_valid; /* `signalled` holds the used position of the last notification decision */
     uint16_t signalled;
     struct bh_virtq_state state;
@@ -193,6 +196,11 @@ void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned 
 /* Ask for notifications. True: chains are there already, pop them instead of waiting. */
 bool bh_virtq_arm(struct bh_virtq *q);
 void bh_virtq_disarm(struct bh_virtq *q);
+/*
+ * Look at the newest memory table, as each pop does first: for a queue on which nobody pops just now, so that
+ * it lets go of retired regions. A ring that is no longer in memory breaks the queue.
+ */
+void bh_virtq_adopt(struct bh_virtq *q);
 /* Is there something to pop? A hint that reads the ring once. */
 bool bh_virtq_has_work(struct bh_virtq *q);
 

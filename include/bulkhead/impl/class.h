@@ -13,12 +13,15 @@
 
 #include <bulkhead/device.h>
 
-/* What queue_ready says of its queue. */
+/*
+ * What queue_ready says of its queue. When pop gave nothing because every slot is in flight, BH_READY_DRAINED
+ * is right too: the device calls again after the next push.
+ */
 enum bh_ready {
     BH_READY_DRAINED, /* popped until nothing was left: kicks are wanted */
     BH_READY_MORE,    /* the budget ended: call again */
     BH_READY_HELD,    /* the class waits for its own side, kicks change nothing: it calls bh_device_queue_wake
-                         later */
+                         later. Also the answer when pop said BH_ERR_PENDING: the translation wakes it. */
 };
 
 struct bh_class {
