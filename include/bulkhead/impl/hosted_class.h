@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A class as a program serves it: from the values of its option table to a device that runs, with its store,
+ * netport or terminal behind it. One const struct bh_hosted_class a class (devices/CLASS/CLASS_host.c); the
+ * device programs, the VMM and the generators of help, man pages and schema see a class through nothing else.
+ *
+ * A program's road: bh_options_init and _parse on `options` into a zeroed block of `values_size` bytes; create;
+ * bh_device_attach by the transport; the loop runs; bh_device_reset until it is done; bh_device_detach; destroy.
+ *
+ * Threading: create and destroy on the loop's thread.
+ * Ownership: what create made is owned by the instance; `values`, `loop` and `mem` are the caller's and outlive it.
+ * May block: create may (it opens files); destroy may wait for the host's own I/O to end.
+ */
+#ifndef BULKHEAD_IMPL_HOSTED_CLASS_H
+#define BULKHEAD_IMPL_HOSTED_CLASS_H
+
+#include <bulkhead/device.h>
+#include <bulkhead/impl/diag.h>
+#include <bulkhead/impl/loop.h>
+#include <bulkhead/impl/option.h>
+
+/* What a class's create made. A class embeds it in its own struct. */
+struct bh_hosted {
+    const struct bh_hosted_class *class;
+    struct bh_device *dev; /* quiet, without a transport */
+};
+
+struct bh_hosted_class {
+    const char *name;                /* "blk": of bulkhead-blk, of `bulkhead device blk` */
+    const char *summary;             /* one line for help, no full stop */
+    uint16_t virtio_id;              /* [virtio-1.4 5] */
+    const struct bh_option *options; /* see impl/option.h */
+    size_t values_size;              /* of the struct that `options` fill */
+    /* "features" of --print-capabilities, NULL-terminated [vhost-user, "Backend program conventions"]. */
+    const char *const *capabilities;
+
+    /*
+     * Make an instance. On failure *hosted is untouched, and what is wrong was said on `sink` in the user's
+     * words (the option, the file, what to do). BH_ERR_INVAL, _RANGE: options that contradict one another;
+     * _NOENT, _ACCESS, _IO, _BUSY: what they name; _NOMEM; _UNSUPPORTED: not on this host.
+     */
+    int (*create)(struct bh_loop *loop, struct bh_mem *mem, const void *values, struct bh_diag_sink *sink,
+                  struct bh_hosted **hosted);
+    /* The device is quiet (reset or never started) and detached. */
+    void (*destroy)(struct bh_hosted *hosted);
+};
+
+#endif
