@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every verb of `bulkhead`, in the order of the help: adding one is a file and two lines here. The generators of
+ * man page and completion read the same table.
+ */
+#include "cli/verb.h"
+
+#include <string.h>
+
+extern const struct bh_verb bh_verb_help;
+
+const struct bh_verb *const bh_verbs[] = {&bh_verb_help, NULL};
+
+const struct bh_verb *bh_verb_find(const char *name)
+{
+    for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
+        if (!strcmp((*verb)->name, name))
+            return *verb;
+    return NULL;
+}
