@@ -4,12 +4,13 @@
  * netport or terminal behind it. One const struct bh_hosted_class a class (devices/CLASS/CLASS_host.c); the
  * device programs, the VMM and the generators of help, man pages and schema see a class through nothing else.
  *
- * A program's road: bh_options_init and _parse on `options` into a zeroed block of `values_size` bytes; create;
- * bh_device_attach by the transport; the loop runs; bh_device_reset until it is done; bh_device_detach; destroy.
+ * A program's road: bh_options_init and _parse on `options` into a zeroed block of `values_size` bytes;
+ * create; bh_device_attach by the transport; the loop runs; bh_device_reset until it is done;
+ * bh_device_detach; destroy.
  *
  * Threading: create and destroy on the loop's thread.
- * Ownership: what create made is owned by the instance; `values`, `loop` and `mem` are the caller's and outlive it.
- * May block: create may (it opens files); destroy may wait for the host's own I/O to end.
+ * Ownership: what create made is owned by the instance; `values`, `loop` and `mem` are the caller's and
+ * outlive it. May block: create may (it opens files); destroy may wait for the host's own I/O to end.
  */
 #ifndef BULKHEAD_IMPL_HOSTED_CLASS_H
 #define BULKHEAD_IMPL_HOSTED_CLASS_H

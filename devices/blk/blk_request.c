@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtio-blk request: from a chain to a request of the store, and back to a status [virtio-1.4 5.2.6].
+ * All that a driver can write wrongly into a request is judged here, and answered.
+ */
+#include "devices/blk/blk.h"
+
+/*
+ * The bytes the driver may count on, from the start of the writable part without a gap [virtio-1.4 2.7.8.2]:
+ * the status is the last of them, and only counts when everything before it was written.
+ */
+static void set_written(struct bh_chain *chain, uint32_t data)
+{
+    chain->written = data + 1 == chain->in_len ? chain->in_len : data;
+}
+
+static void answer(struct bh_virtq *q, struct bh_blk_request *r, uint8_t status, uint32_t data)
+{
+    *r->status = status;
+    set_written(r->chain, data);
+    if (r->chain->written <
+        r->chain->in_len) /* a push marks what was written from the start; the rest is ours */
+        bh_mem_dirty_seg(&q->view, r->status, 1);
+}
+
+static enum bh_blk_parsed refuse(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                                 enum virtio_blk_status status)
+{
+    blk->counters.refused++;
+    answer(q, r, (uint8_t)status, 0);
+    return BH_BLK_ANSWER;
+}
+
+/*
+ * Make the data of a read or write out of the chain's own segments: without the header's bytes at the front,
+ * without the status byte at the end.
+ */
+static void trim(struct bh_blk_request *r, struct bh_seg *segs, uint32_t count, size_t front, size_t back)
+{
+    while (front && front >= segs->len) {
+        front -= segs->len;
+        segs++;
+        count--;
+    }
+    while (back && back >= segs[count - 1].len) {
+        back -= segs[count - 1].len;
+        count--;
+    }
+    if (front) {
+        r->first = segs;
+        r->first_whole = *segs;
+        segs->base = (uint8_t *)segs->base + front;
+        segs->len -= front;
+    }
+    if (back) {
+        r->last = &segs[count - 1];
+        r->last_whole = *r->last;
+        r->last->len -= back;
+    }
+    r->store.segs = segs;
+    r->store.seg_count = count;
+}
+
+static void untrim(struct bh_blk_request *r)
+{
+    if (r->last)
+        *r->last = r->last_whole;
+    if (r->first) /* trimmed first, restored last: both may be one segment */
+        *r->first = r->first_whole;
+}
+
+static bool in_capacity(const struct bh_blk *blk, uint64_t sector, uint64_t count)
+{
+    return sector <= blk->sectors && count <= blk->sectors - sector;
+}
+
+static enum bh_blk_parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                                   uint64_t sector, bool write)
+{
+    struct bh_chain *chain = r->chain;
+    uint32_t header = (uint32_t)sizeof(struct virtio_blk_req_header);
+    uint32_t len = write ? chain->out_len - header : chain->in_len - 1;
+
+    if (len % VIRTIO_BLK_SECTOR_SIZE || !in_capacity(blk, sector, len / VIRTIO_BLK_SECTOR_SIZE) ||
+        (write && blk->read_only))
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    if (write)
+        blk->counters.writes++;
+    else
+        blk->counters.reads++;
+    if (len == 0) {
+        answer(q, r, VIRTIO_BLK_S_OK, 0);
+        return BH_BLK_ANSWER;
+    }
+    r->store.op = write ? BH_STORE_WRITE : BH_STORE_READ;
+    r->store.flags = write && !blk->write_cache ? BH_STORE_DURABLE : 0;
+    r->store.offset = sector * VIRTIO_BLK_SECTOR_SIZE;
+    r->store.len = len;
+    if (write) {
+        trim(r, chain->segs, chain->out_count, header, 0);
+    } else {
+        trim(r, chain->segs + chain->out_count, chain->in_count, 0, 1);
+        r->data_in = len;
+    }
+    return BH_BLK_SUBMIT;
+}
+
+/* DISCARD and WRITE_ZEROES of one range: max_discard_seg and max_write_zeroes_seg are 1. */
+static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                                      bool zeroes)
+{
+    struct virtio_blk_discard_write_zeroes range;
+    size_t header = sizeof(struct virtio_blk_req_header);
+
+    if (!bh_device_has(&blk->dev, zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD))
+        return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
+    if (r->chain->out_len != header + sizeof(range))
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    bh_chain_read(r->chain, header, &range, sizeof(range));
+
+    uint64_t sector = bh_le64_get(range.sector);
+    uint32_t sectors = bh_le32_get(range.num_sectors);
+    uint32_t flags = bh_le32_get(range.flags);
+    uint32_t most =
+        bh_le32_get(zeroes ? blk->config.max_write_zeroes_sectors : blk->config.max_discard_sectors);
+    if (flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0))
+        return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
+    if (sectors > most || !in_capacity(blk, sector, sectors) || blk->read_only)
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    if (zeroes)
+        blk->counters.write_zeroes++;
+    else
+        blk->counters.discards++;
+    if (sectors == 0) {
+        answer(q, r, VIRTIO_BLK_S_OK, 0);
+        return BH_BLK_ANSWER;
+    }
+    r->store.op = zeroes ? BH_STORE_WRITE_ZEROES : BH_STORE_DISCARD;
+    r->store.flags = zeroes && !blk->write_cache ? BH_STORE_DURABLE : 0;
+    if (flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP && blk->config.write_zeroes_may_unmap)
+        r->store.flags |= BH_STORE_UNMAP;
+    r->store.offset = sector * VIRTIO_BLK_SECTOR_SIZE;
+    r->store.len = (uint64_t)sectors * VIRTIO_BLK_SECTOR_SIZE;
+    return BH_BLK_SUBMIT;
+}
+
+static enum bh_blk_parsed parse_id(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+{
+    uint32_t room = r->chain->in_len - 1;
+    uint32_t len = room < VIRTIO_BLK_ID_BYTES ? room : VIRTIO_BLK_ID_BYTES;
+
+    blk->counters.ids++;
+    bh_chain_write(r->chain, 0, blk->settings.serial, len);
+    answer(q, r, VIRTIO_BLK_S_OK, len);
+    return BH_BLK_ANSWER;
+}
+
+enum bh_blk_parsed bh_blk_request_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *chain)
+{
+    struct bh_blk_request *r = &blk->queues[q->index].requests[chain->slot];
+    struct virtio_blk_req_header header;
+
+    memset(r, 0, sizeof(*r));
+    r->chain = chain;
+    r->queue = q->index;
+    chain->written = 0;
+    if (chain->in_len == 0) {
+        blk->counters.unanswerable++;
+        return BH_BLK_BROKEN;
+    }
+    const struct bh_seg *last = &chain->segs[chain->out_count + chain->in_count - 1];
+    r->status = (uint8_t *)last->base + last->len - 1;
+    if (bh_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header))
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+
+    switch (bh_le32_get(header.type)) {
+    case VIRTIO_BLK_T_IN: return parse_io(blk, q, r, bh_le64_get(header.sector), false);
+    case VIRTIO_BLK_T_OUT: return parse_io(blk, q, r, bh_le64_get(header.sector), true);
+    case VIRTIO_BLK_T_FLUSH:
+        blk->counters.flushes++;
+        r->store.op = BH_STORE_FLUSH;
+        return BH_BLK_SUBMIT;
+    case VIRTIO_BLK_T_GET_ID: return parse_id(blk, q, r);
+    case VIRTIO_BLK_T_DISCARD: return parse_range(blk, q, r, false);
+    case VIRTIO_BLK_T_WRITE_ZEROES: return parse_range(blk, q, r, true);
+    default: return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
+    }
+}
+
+void bh_blk_request_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+{
+    int result = r->store.result;
+
+    untrim(r);
+    if (result == BH_OK) {
+        answer(q, r, VIRTIO_BLK_S_OK, r->data_in);
+        return;
+    }
+    /* A read that failed half-way may have written anywhere: none of it counts, all of it may be dirty. */
+    for (unsigned i = 0; i < r->chain->in_count && r->data_in; i++) {
+        const struct bh_seg *seg = &r->chain->segs[r->chain->out_count + i];
+        bh_mem_dirty_seg(&q->view, seg->base, seg->len);
+    }
+    if (result == BH_ERR_UNSUPPORTED) {
+        answer(q, r, VIRTIO_BLK_S_UNSUPP, 0);
+        return;
+    }
+    blk->counters.io_errors++;
+    if (result == BH_ERR_NOSPC)
+        blk->counters.no_space++;
+    answer(q, r, VIRTIO_BLK_S_IOERR, 0);
+}
