@@ -83,9 +83,9 @@ struct bh_device {
     uint32_t controls;                     /* operations under way, a bit for each enum bh_control */
     const struct bh_mem_table *mem_former; /* while a change of memory is under way */
     uint32_t queues_enabled[4];            /* bit a queue: the driver wants it to run */
-    uint32_t queues_waiting[4];   /* bit a queue: to be started by DRIVER_OK, resume or a translation */
-    uint32_t queues_stopping[4];  /* bit a queue: a stop or reset of it is to be answered */
-    uint32_t queues_resetting[4]; /* of those, the ones that answer as QUEUE_RESET */
+    uint32_t queues_waiting[4];            /* bit a queue: to be started by resume or a translation */
+    uint32_t queues_stopping[4];           /* bit a queue: a stop or reset of it is to be answered */
+    uint32_t queues_resetting[4];          /* of those, the ones that answer as QUEUE_RESET */
     struct bh_device_counters counters;
 };
 #define BH_DEVICE_QUEUES_MAX 128u
@@ -136,13 +136,21 @@ void bh_device_needs_reset(struct bh_device *dev, enum bh_broken reason);
  * --------------------------------------------------------------------------------------- */
 
 void bh_device_reset(struct bh_device *dev);
-/* Run on these rings. BH_ERR_* of bh_virtq_start, BH_ERR_UNSUPPORTED before features are done, BH_ERR_NOENT.
+/*
+ * Run on these rings. BH_ERR_NOENT; BH_ERR_UNSUPPORTED before features are done; BH_ERR_BUSY while it runs,
+ * stops or is reset; BH_ERR_INVAL: the size; BH_ERR_FAULT: a ring outside guest memory or misaligned;
+ * BH_ERR_PENDING: a ring's translation is under way, and the queue starts when it has arrived (or by another
+ * call).
  */
 int bh_device_queue_start(struct bh_device *dev, unsigned index,
                           const struct bh_virtq_setup *setup) BH_MUST_USE;
+/* `index` below queue_count. Done at once where the queue does not run. */
 void bh_device_queue_stop(struct bh_device *dev, unsigned index);
 void bh_device_queue_reset(struct bh_device *dev, unsigned index);
-/* Register transports: start with DRIVER_OK, or at once when it is set. */
+/*
+ * Register transports: start with DRIVER_OK, or at once when it is set. Errors as of _start but for FAULT and
+ * PENDING: the driver has no way to be told, a bad ring is NEEDS_RESET.
+ */
 int bh_device_queue_enable(struct bh_device *dev, unsigned index,
                            const struct bh_virtq_setup *setup) BH_MUST_USE;
 bool bh_device_queue_enabled(const struct bh_device *dev, unsigned index);
