@@ -14,10 +14,10 @@ argument() {
 
 # load_drivers: modprobe by the aliases of what the buses show; twice, since virtio-mmio brings a bus of its own.
 load_drivers() {
-    local alias pass
-    for pass in 1 2; do
-        for alias in $(cat /sys/bus/platform/devices/*/modalias /sys/bus/virtio/devices/*/modalias 2>/dev/null |
-            grep -E '^virtio:|Cvirtio,mmio' | sort -u); do
+    local alias
+    for _ in 1 2; do
+        cat /sys/bus/platform/devices/*/modalias /sys/bus/virtio/devices/*/modalias 2>/dev/null |
+            grep -E '^virtio:|Cvirtio,mmio' | sort -u | while read -r alias; do
             modprobe -q "$alias"
         done
     done
