@@ -70,7 +70,10 @@ struct bh_mem;
 struct bh_mem_ops {
     enum bh_mem_result (*translate)(struct bh_mem *mem, const struct bh_mem_table *table, bh_daddr_t addr,
                                     uint64_t len, unsigned access, struct bh_mem_span *span);
-    /* May be NULL. Chains that used these segments were pushed or given back: unmap what was mapped for them.
+    /*
+     * May be NULL. Chains that used these segments were pushed or given back, or a pop was given up as
+     * another piece of its chain is pending: what was mapped for them may be unmapped. Keep it for a while:
+     * unmapped at once, a chain of several pieces would never be here as a whole.
      */
     void (*release)(struct bh_mem *mem, const struct bh_seg *segs, unsigned count);
 };
@@ -102,9 +105,10 @@ int bh_mem_from_user(const struct bh_mem_table *table, bh_uaddr_t user, uint64_t
 
 struct bh_mem_view {
     struct bh_mem *mem;
-    const struct bh_mem_table *table; /* as adopted */
-    uint32_t hit;                     /* index of the region hit last */
-    uint32_t uses[BH_MEM_SLOTS];      /* chains in flight, by slot */
+    const struct bh_mem_table *table;  /* as adopted */
+    const struct bh_mem_table *former; /* the one before: chains in flight may still be in its regions */
+    const struct bh_mem_region *hit;   /* region hit last; NULL: none yet, or memory behind ops */
+    uint32_t uses[BH_MEM_SLOTS];       /* chains in flight, by slot */
 };
 
 void bh_mem_view_init(struct bh_mem_view *view, struct bh_mem *mem);
@@ -128,10 +132,13 @@ void bh_mem_view_drop(struct bh_mem_view *view, uint32_t slots);
 /* Does this queue still hold the region, by an old table or by a chain in flight? */
 bool bh_mem_view_holds(const struct bh_mem_view *view, const struct bh_mem_region *region);
 
-/* Mark pages as written, after the write and before it is published. No-ops without a log. */
+/*
+ * Mark pages as written, after the write and before it is published. No-ops without a log; pages that the log
+ * does not reach are left out. `addr` is guest-physical: the log knows no IOVA [vhost-user, "Migration"].
+ */
 void bh_mem_dirty(struct bh_mem_view *view, bh_daddr_t addr, uint64_t len);
-/* The same, found back from where the bytes are (a segment of a chain in flight, perhaps of a retired
- * region). */
+/* The same, found back from where the bytes are (a ring, or a segment of a chain in flight, perhaps of a
+ * retired region). */
 void bh_mem_dirty_seg(struct bh_mem_view *view, const void *host, size_t len);
 
 #endif

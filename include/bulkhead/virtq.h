@@ -48,21 +48,31 @@ struct bh_chain {
     /* The queue's own. */
     uint32_t mem_slots;  /* regions held, bh_mem_slot_bit() */
     uint16_t desc_count; /* ring slots taken */
-    uint16_t order;      /* position among the chains popped, modulo 2^16 */
+    uint16_t record;     /* packed: its entry in the in-flight records */
+    uint8_t stage;       /* enum bh_chain_stage */
+    bool resubmitted;    /* came from the in-flight records, not from the ring */
+};
+
+/* Where a chain's slot is in its life. A push of a chain that is not the class's is a bug that is asserted.
+ */
+enum bh_chain_stage {
+    BH_CHAIN_FREE,
+    BH_CHAIN_POPPED, /* the class's */
+    BH_CHAIN_HELD,   /* pushed; IN_ORDER holds it back until the ones before it are */
 };
 
 /* Why a queue or a device was given up. Counted for each queue; told to the transport and in `stat`. */
 enum bh_broken {
     BH_BROKEN_NONE,
-    BH_BROKEN_AVAIL_INDEX,    /* the available index ran ahead by more than the queue's size */
-    BH_BROKEN_HEAD_RANGE,     /* a head or buffer id outside the table */
-    BH_BROKEN_HEAD_IN_FLIGHT, /* a head made available again before it was used */
+    BH_BROKEN_AVAIL_INDEX,    /* more made available than the queue's size holds */
+    BH_BROKEN_HEAD_RANGE,     /* split: a head outside the table */
+    BH_BROKEN_HEAD_IN_FLIGHT, /* split: a head made available again before it was used */
     BH_BROKEN_NEXT_RANGE,     /* a next index outside the table */
     BH_BROKEN_CHAIN_LONG,     /* a loop, or more segments than the class's largest chain */
     BH_BROKEN_CHAIN_EMPTY,    /* an indirect table of no descriptors, or a descriptor of no bytes */
     BH_BROKEN_CHAIN_BYTES,    /* more than 2^32 - 1 bytes */
     BH_BROKEN_ORDER,          /* a readable descriptor after a writable one */
-    BH_BROKEN_INDIRECT,       /* not negotiated, nested, together with NEXT, or a table of a wrong length */
+    BH_BROKEN_INDIRECT,       /* not negotiated, nested, where it must not be, or a table of a wrong length */
     BH_BROKEN_FAULT,          /* a buffer outside guest memory, or not allowed to be written */
     BH_BROKEN_RING_FAULT,     /* a ring or an indirect table outside guest memory */
     BH_BROKEN_RING_ALIGN,     /* a ring that is not aligned as its part must be */
@@ -105,8 +115,8 @@ struct bh_virtq_setup {
 struct bh_virtq_memory {
     struct bh_chain *chains;
     uint16_t *free_slots;      /* chain_count */
-    uint16_t *order;           /* size_max: IN_ORDER's window */
-    uint32_t *heads_in_flight; /* a bit for each head, size_max bits */
+    uint16_t *order;           /* size_max: slots in the order popped; IN_ORDER's window */
+    uint32_t *heads_in_flight; /* split: a bit for each head, size_max bits */
     struct bh_seg *segs;       /* chain_count * segs_per_chain */
     uint16_t chain_count;      /* most chains in flight */
     uint16_t segs_per_chain; /* most segments in a chain: the class's largest, and one more a region border */
@@ -141,20 +151,23 @@ struct bh_virtq {
     bool event_idx;
     bool indirect;
     bool in_order;
-    bool watched;         /* the owner wants env->pushed after the next push or unpop */
-    bool signalled_valid; /* `signalled` holds the used position of the last notification decision */
-    uint16_t signalled;
+    bool watched;     /* the owner wants env->pushed after the next push or unpop */
+    bool first_push;  /* nothing was pushed since the start: notify whatever the driver asked, a former
+                         process may have died between publishing and notifying */
+    bool rings_stale; /* the table changed: look the rings up before the next chain */
     struct bh_virtq_state state;
     uint16_t free_count;
     uint16_t in_flight;
-    uint16_t pop_order;  /* order of the next chain popped */
-    uint16_t push_order; /* IN_ORDER: order of the next chain to publish */
+    uint16_t desc_in_flight; /* packed: ring slots that chains in flight took */
+    uint16_t pop_order;      /* position in memory.order of the next chain popped */
+    uint16_t push_order;     /* IN_ORDER: of the next chain to publish */
+    uint32_t ring_slots;     /* regions that the rings hold, bh_mem_slot_bit() */
     struct bh_virtq_memory memory;
     struct bh_mem_view view;
     struct bh_virtq_setup setup;
     const struct bh_virtq_env *env;
     void *owner;                  /* env's own */
-    struct bh_inflight *inflight; /* records that outlive us (inflight.h); NULL: none */
+    struct bh_inflight *inflight; /* records that outlive us (inflight.h); NULL: none. Set while stopped */
     struct bh_virtq_counters counters;
 };
 
@@ -176,7 +189,10 @@ static inline bool bh_virtq_running(const struct bh_virtq *q)
 {
     return q->life == BH_VIRTQ_RUNNING && q->broken == BH_BROKEN_NONE;
 }
-/* Where the ring stands: of a quiet queue, exact; of a running one, as of the last pop and push. */
+/*
+ * Where the ring stands: of a quiet queue, exact; of a running one, as of the last pop and push. A queue that
+ * starts with a state other than the initial one goes on where a ring stood.
+ */
 struct bh_virtq_state bh_virtq_state(const struct bh_virtq *q);
 
 /*
@@ -190,10 +206,16 @@ int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max) BH_
  * of them. */
 void bh_virtq_unpop(struct bh_virtq *q, unsigned count);
 
-/* Return chains to the driver. Their slots are free afterwards. On a broken queue they are only freed. */
+/*
+ * Return chains to the driver. Their slots are free afterwards (with IN_ORDER: when the ones before them are
+ * pushed too). On a broken queue they are only freed.
+ */
 void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count);
 
-/* Ask for notifications. True: chains are there already, pop them instead of waiting. */
+/*
+ * Ask for notifications. True: chains are there already (perhaps ones that wait for a slot or a translation);
+ * notifications stay off, pop instead of waiting.
+ */
 bool bh_virtq_arm(struct bh_virtq *q);
 void bh_virtq_disarm(struct bh_virtq *q);
 /*

@@ -16,11 +16,14 @@
 #include <bulkhead/virtq.h>
 
 struct bh_inflight {
-    void *area;       /* one queue's part of the shared memory */
-    size_t area_size; /* bytes */
-    uint16_t size;    /* descriptors */
+    void *area;    /* one queue's part of the shared memory, 8-aligned */
+    uint16_t size; /* descriptors, the queue's size */
     bool packed;
-    uint64_t counter; /* split: order of submission; packed: the same */
+    uint64_t counter; /* order of the next chain taken */
+    /* What a former process left, oldest first: heads (split) or entries (packed). */
+    uint16_t *resubmit; /* the caller's, `size` of them; NULL after bh_inflight_init */
+    uint16_t resubmit_count;
+    uint16_t resubmit_next;
 };
 
 /* Bytes that one queue's records take. */
@@ -29,12 +32,13 @@ size_t bh_inflight_bytes(uint16_t size, bool packed);
 int bh_inflight_init(struct bh_inflight *inflight, void *area, size_t area_size, uint16_t size,
                      bool packed) BH_MUST_USE;
 /*
- * Take over what a former process left: finishes a half-done publication, gives the ring state to start from
- * in *state, and arranges that the queue's first pops return the chains still in flight, oldest first.
- * `used_index` is the used ring's index as the driver sees it (split). BH_ERR_PROTO: the records make no
- * sense.
+ * Take over what a former process left: finishes or rolls back a half-done publication, gives the ring state
+ * to start from in *state, and arranges that the queue's first pops return the chains still in flight, oldest
+ * first. `ring` is where the used ring (split) or the descriptor ring (packed) of `size` entries is, whole
+ * and aligned. `resubmit` has room for `size` numbers and lives as long as `inflight`. BH_ERR_RANGE: the area
+ * is too small; BH_ERR_NOENT: nobody has laid records there; BH_ERR_PROTO: the records make no sense.
  */
 int bh_inflight_load(struct bh_inflight *inflight, void *area, size_t area_size, uint16_t size, bool packed,
-                     uint16_t used_index, struct bh_virtq_state *state) BH_MUST_USE;
+                     const void *ring, uint16_t *resubmit, struct bh_virtq_state *state) BH_MUST_USE;
 
 #endif

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Virtqueue: what both ring layouts share. Life (start, stop, quiet, broken), slots, the rings' place in
+ * memory, IN_ORDER's window, notification and counters. virtq.h tells how it works.
+ *
+ * Theory of operation: callbacks
+ *   Owners act inside callbacks: stop a queue in `notify`, start it again in `quiet`. So a callback is the
+ * last thing that a function does with what it knows; what follows looks at the queue afresh.
+ *
+ * Theory of operation: IN_ORDER
+ *   memory.order is a ring of slots in the order popped: [push_order, pop_order) is the window of chains not
+ * yet published. A chain that is pushed is marked HELD; then all HELD ones at the window's start are
+ * published, each with an entry of its own: one entry for a whole batch is allowed [virtio-1.4 2.7.9], but
+ * tells the driver that the others were written completely, which only their class could say.
+ */
+#include "core/chain_walk.h"
+#include "core/inflight_records.h"
+#include "core/virtq_ops.h"
+
+#define RUN_MAX 32u /* chains that IN_ORDER publishes at once */
+
+/* --- Memory --- */
+
+static size_t round8(size_t bytes)
+{
+    return (bytes + 7u) & ~(size_t)7u;
+}
+
+/* Where each array starts in the block; returns the block's size. */
+static size_t lay_out(uint16_t size_max, uint16_t chain_count, uint16_t segs_per_chain, size_t at[5])
+{
+    uint64_t seg_bytes = (uint64_t)chain_count * segs_per_chain * sizeof(struct bh_seg);
+    size_t end;
+
+    BH_ASSERT(size_max >= 1 && size_max <= BH_VIRTQ_SIZE_MAX && chain_count >= 1 && segs_per_chain >= 1);
+    BH_ASSERT(seg_bytes <= SIZE_MAX / 2);
+    at[0] = 0;
+    end = round8((size_t)seg_bytes);
+    at[1] = end;
+    end = round8(end + chain_count * sizeof(struct bh_chain));
+    at[2] = end;
+    end = round8(end + (size_max + 31u) / 32u * sizeof(uint32_t));
+    at[3] = end;
+    end = round8(end + chain_count * sizeof(uint16_t));
+    at[4] = end;
+    return round8(end + size_max * sizeof(uint16_t));
+}
+
+size_t bh_virtq_memory_bytes(uint16_t size_max, uint16_t chain_count, uint16_t segs_per_chain)
+{
+    size_t at[5];
+
+    return lay_out(size_max, chain_count, segs_per_chain, at);
+}
+
+void bh_virtq_memory_place(struct bh_virtq_memory *memory, void *block, uint16_t size_max,
+                           uint16_t chain_count, uint16_t segs_per_chain)
+{
+    uint8_t *base = block;
+    size_t at[5];
+
+    BH_ASSERT((uintptr_t)block % 8 == 0);
+    lay_out(size_max, chain_count, segs_per_chain, at);
+    *memory = (struct bh_virtq_memory){
+        .segs = (struct bh_seg *)(base + at[0]),
+        .chains = (struct bh_chain *)(base + at[1]),
+        .heads_in_flight = (uint32_t *)(base + at[2]),
+        .free_slots = (uint16_t *)(base + at[3]),
+        .order = (uint16_t *)(base + at[4]),
+        .chain_count = chain_count,
+        .segs_per_chain = segs_per_chain,
+        .size_max = size_max,
+    };
+}
+
+/* All slots free; slot 0 is taken first. */
+static void clear_slots(struct bh_virtq *q)
+{
+    struct bh_virtq_memory *m = &q->memory;
+
+    for (unsigned i = 0; i < m->chain_count; i++) {
+        m->chains[i] =
+            (struct bh_chain){.segs = m->segs + (size_t)i * m->segs_per_chain, .slot = (uint16_t)i};
+        m->free_slots[i] = (uint16_t)(m->chain_count - 1u - i);
+    }
+    memset(m->heads_in_flight, 0, (m->size_max + 31u) / 32u * sizeof(uint32_t));
+    q->free_count = m->chain_count;
+    q->in_flight = 0;
+    q->desc_in_flight = 0;
+    q->pop_order = 0;
+    q->push_order = 0;
+}
+
+void bh_virtq_init(struct bh_virtq *q, const struct bh_virtq_memory *memory, struct bh_mem *mem,
+                   const struct bh_virtq_env *env, void *owner)
+{
+    *q = (struct bh_virtq){.memory = *memory, .env = env, .owner = owner};
+    bh_mem_view_init(&q->view, mem);
+    clear_slots(q);
+}
+
+/* --- The rings' place in memory --- */
+
+static size_t part_bytes(const struct bh_virtq_ops *ops, unsigned part, uint16_t size)
+{
+    return (size_t)ops->part[part].entry_size * size + ops->part[part].fixed_size;
+}
+
+static void release_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, void *const ring[RING_PARTS],
+                          uint16_t size)
+{
+    const struct bh_mem_ops *mem_ops = q->view.mem->ops;
+
+    for (unsigned i = 0; mem_ops && mem_ops->release && i < RING_PARTS; i++) {
+        struct bh_seg seg = {ring[i], part_bytes(ops, i, size)};
+
+        if (ring[i])
+            mem_ops->release(q->view.mem, &seg, 1);
+    }
+}
+
+/*
+ * Find the three parts, each whole in one region. BH_OK; BH_ERR_PENDING, all that is missing having been
+ * asked for; or a positive enum bh_broken.
+ */
+static int find_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, const struct bh_virtq_setup *setup,
+                      void *ring[RING_PARTS], uint32_t *slots)
+{
+    const bh_daddr_t addr[RING_PARTS] = {setup->desc, setup->driver, setup->device};
+    int result = BH_OK;
+
+    *slots = 0;
+    for (unsigned i = 0; i < RING_PARTS; i++) {
+        const struct bh_virtq_ring_part *part = &ops->part[i];
+        size_t bytes = part_bytes(ops, i, setup->size);
+        struct bh_mem_span span = {0};
+        enum bh_mem_result found = bh_mem_translate(&q->view, addr[i], bytes, part->access, &span);
+
+        ring[i] = found == BH_MEM_HERE && span.len == bytes ? span.host : NULL;
+        if (found == BH_MEM_PENDING)
+            result = result > 0 ? result : BH_ERR_PENDING;
+        else if (ring[i] == NULL)
+            result = BH_BROKEN_RING_FAULT;
+        else if (addr[i].raw % part->align != 0 || (uintptr_t)span.host % part->align != 0)
+            result = BH_BROKEN_RING_ALIGN;
+        *slots |= bh_mem_slot_bit(span.slot);
+    }
+    if (result != BH_OK)
+        release_rings(q, ops, ring, setup->size);
+    return result;
+}
+
+static void drop_rings(struct bh_virtq *q)
+{
+    bh_mem_view_drop(&q->view, q->ring_slots);
+    q->ring_slots = 0;
+    if (q->ops)
+        release_rings(q, q->ops, q->ring, q->size);
+    q->ring[RING_DESC] = q->ring[RING_DRIVER] = q->ring[RING_DEVICE] = NULL;
+}
+
+/* Put the rings where find_rings found them. */
+static void set_rings(struct bh_virtq *q, void *const ring[RING_PARTS], uint32_t slots)
+{
+    bh_mem_view_hold(&q->view, slots);
+    drop_rings(q);
+    for (unsigned i = 0; i < RING_PARTS; i++)
+        q->ring[i] = ring[i];
+    q->ring_slots = slots;
+    q->rings_stale = false;
+}
+
+/* BH_OK, BH_ERR_PENDING or BH_ERR_BROKEN. Until the rings are found again, push goes on in the old ones. */
+static int adopt(struct bh_virtq *q)
+{
+    void *ring[RING_PARTS];
+    uint32_t slots;
+    int result;
+
+    if (bh_mem_view_adopt(&q->view))
+        q->rings_stale = true;
+    if (q->life == BH_VIRTQ_STOPPED || q->broken != BH_BROKEN_NONE)
+        q->rings_stale = false; /* there are none */
+    if (BH_LIKELY(!q->rings_stale))
+        return BH_OK;
+    result = find_rings(q, q->ops, &q->setup, ring, &slots);
+    if (result == BH_ERR_PENDING)
+        return result;
+    if (result != BH_OK) {
+        bh_virtq_break(q, (enum bh_broken)result);
+        return BH_ERR_BROKEN;
+    }
+    set_rings(q, ring, slots);
+    return BH_OK;
+}
+
+void bh_virtq_adopt(struct bh_virtq *q)
+{
+    /* What is pending now is asked for again by the next pop. */
+    (void)adopt(q);
+}
+
+/* --- Life --- */
+
+int bh_virtq_start(struct bh_virtq *q, const struct bh_virtq_setup *setup, const struct bh_features *features)
+{
+    const struct bh_virtq_ops *ops =
+        bh_features_has(features, BH_F_RING_PACKED) ? &bh_virtq_packed : &bh_virtq_split;
+    void *ring[RING_PARTS];
+    uint32_t slots;
+    int result;
+
+    if (q->life != BH_VIRTQ_STOPPED)
+        return BH_ERR_BUSY;
+    if (setup->size == 0 || setup->size > q->memory.size_max || !ops->state_ok(setup))
+        return BH_ERR_INVAL;
+    if (q->inflight && (q->inflight->size != setup->size || q->inflight->packed != (ops == &bh_virtq_packed)))
+        return BH_ERR_INVAL;
+    bh_mem_view_adopt(&q->view);
+    result = find_rings(q, ops, setup, ring, &slots);
+    if (result != BH_OK)
+        return result < 0 ? result : BH_ERR_FAULT;
+
+    q->ops = ops;
+    q->size = setup->size;
+    set_rings(q, ring, slots);
+    clear_slots(q);
+    q->setup = *setup;
+    q->state = setup->state;
+    q->event_idx = bh_features_has(features, BH_F_EVENT_IDX);
+    q->indirect = bh_features_has(features, BH_F_INDIRECT_DESC);
+    q->in_order = bh_features_has(features, BH_F_IN_ORDER);
+    q->first_push = true;
+    if (q->inflight)
+        bh_records_start(q->inflight, &q->state);
+    q->broken = BH_BROKEN_NONE;
+    q->life = BH_VIRTQ_RUNNING;
+    return BH_OK;
+}
+
+/* A queue that stops is quiet with its last chain. */
+static void settle(struct bh_virtq *q)
+{
+    if (q->life != BH_VIRTQ_STOPPING || q->in_flight != 0)
+        return;
+    q->life = BH_VIRTQ_STOPPED;
+    drop_rings(q);
+    q->env->quiet(q);
+}
+
+void bh_virtq_stop(struct bh_virtq *q)
+{
+    if (q->life == BH_VIRTQ_STOPPED) {
+        q->env->quiet(q);
+    } else if (q->life == BH_VIRTQ_RUNNING) {
+        q->life = BH_VIRTQ_STOPPING;
+        settle(q);
+    }
+}
+
+struct bh_virtq_state bh_virtq_state(const struct bh_virtq *q)
+{
+    return q->state;
+}
+
+/* The chain's slot is free again. */
+static void free_chain(struct bh_virtq *q, struct bh_chain *chain)
+{
+    bh_chain_release(q, chain);
+    chain->stage = BH_CHAIN_FREE;
+    q->memory.free_slots[q->free_count++] = chain->slot;
+    q->in_flight--;
+}
+
+void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
+{
+    BH_ASSERT(reason > BH_BROKEN_NONE && reason < BH_BROKEN_COUNT);
+    q->counters.broken[reason]++;
+    if (q->broken != BH_BROKEN_NONE || q->life == BH_VIRTQ_STOPPED)
+        return;
+    q->broken = (uint8_t)reason;
+    for (unsigned i = 0; q->in_order && i < q->memory.chain_count; i++)
+        if (q->memory.chains[i].stage == BH_CHAIN_HELD)
+            free_chain(q, &q->memory.chains[i]);
+    drop_rings(q);
+    q->env->broken(q, reason);
+    settle(q);
+}
+
+/* --- Pop --- */
+
+int bh_virtq_end_batch(struct bh_virtq *q, unsigned count, int result)
+{
+    if (count > 0)
+        return (int)count;
+    if (result == BH_ERR_PENDING) {
+        q->counters.pending++;
+    } else if (result > 0) {
+        bh_virtq_break(q, (enum bh_broken)result);
+        result = BH_ERR_BROKEN;
+    }
+    return result;
+}
+
+static bool has_records(const struct bh_virtq *q)
+{
+    return q->inflight && q->inflight->resubmit_next < q->inflight->resubmit_count;
+}
+
+/* First the chains that a former process had in flight. */
+static int pop_records(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+{
+    struct bh_inflight *records = q->inflight;
+    unsigned count = 0;
+    int result = BH_OK;
+
+    while (count < max && has_records(q)) {
+        struct bh_chain *chain = virtq_next_chain(q);
+
+        result = q->ops->resubmit(q, records->resubmit[records->resubmit_next], chain);
+        if (result != BH_OK)
+            break;
+        records->resubmit_next++;
+        virtq_take(q, chain);
+        chain->resubmitted = true;
+        chains[count++] = chain;
+    }
+    return bh_virtq_end_batch(q, count, result);
+}
+
+int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+{
+    int result;
+
+    if (BH_UNLIKELY(!bh_virtq_running(q)))
+        return q->broken != BH_BROKEN_NONE ? BH_ERR_BROKEN : 0;
+    result = adopt(q);
+    if (BH_UNLIKELY(result != BH_OK)) {
+        if (result == BH_ERR_PENDING)
+            q->counters.pending++;
+        return result;
+    }
+    if (max > q->free_count)
+        max = q->free_count;
+    if (max == 0)
+        return 0;
+    if (BH_UNLIKELY(has_records(q)))
+        return pop_records(q, chains, max);
+    return q->ops->pop(q, chains, max);
+}
+
+static void tell_pushed(struct bh_virtq *q)
+{
+    if (q->watched) {
+        q->watched = false;
+        if (q->env->pushed)
+            q->env->pushed(q);
+    }
+}
+
+void bh_virtq_unpop(struct bh_virtq *q, unsigned count)
+{
+    BH_ASSERT(count <= q->in_flight);
+    for (; count > 0; count--) {
+        struct bh_chain *chain;
+
+        q->pop_order = q->pop_order ? (uint16_t)(q->pop_order - 1u) : (uint16_t)(q->memory.size_max - 1u);
+        chain = &q->memory.chains[q->memory.order[q->pop_order]];
+        BH_ASSERT(chain->stage == BH_CHAIN_POPPED);
+        q->ops->unpop(q, chain);
+        if (chain->resubmitted)
+            q->inflight->resubmit_next--;
+        q->counters.chains--;
+        q->counters.bytes_out -= chain->out_len;
+        free_chain(q, chain);
+    }
+    tell_pushed(q);
+    settle(q);
+}
+
+/* --- Push --- */
+
+/*
+ * Which pages a chain's device wrote is known by `written` only as far as it wrote without gaps: a status
+ * byte after data that could not be read is not in it. So all writable segments are marked.
+ */
+static void mark_written(struct bh_virtq *q, const struct bh_chain *chain)
+{
+    for (unsigned i = 0; i < chain->in_count; i++)
+        bh_mem_dirty_seg(&q->view, chain->segs[chain->out_count + i].base,
+                         chain->segs[chain->out_count + i].len);
+}
+
+/* Publish and free. Returns whether the driver wants to hear of it. */
+static bool publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    unsigned slots;
+    bool wanted;
+
+    for (unsigned i = 0; i < count; i++) {
+        q->counters.bytes_in += chains[i]->written;
+        if (BH_UNLIKELY(q->view.mem->log != NULL))
+            mark_written(q, chains[i]);
+    }
+    slots = q->ops->publish(q, chains, count);
+    for (unsigned i = 0; i < count; i++)
+        free_chain(q, chains[i]);
+    wanted = q->ops->wants_notification(q, slots) || q->first_push;
+    q->first_push = false;
+    return wanted;
+}
+
+/* Hold the chains; publish the ones whose turn it is. `*published`: whether there were any. */
+static bool publish_in_order(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
+                             bool *published)
+{
+    struct bh_chain *run[RUN_MAX];
+    unsigned run_count;
+    bool wanted = false;
+
+    for (unsigned i = 0; i < count; i++)
+        chains[i]->stage = BH_CHAIN_HELD;
+    do {
+        for (run_count = 0; run_count < RUN_MAX && run_count < q->in_flight; run_count++) {
+            struct bh_chain *chain = &q->memory.chains[q->memory.order[q->push_order]];
+
+            if (chain->stage != BH_CHAIN_HELD)
+                break;
+            run[run_count] = chain;
+            q->push_order = q->push_order + 1u == q->memory.size_max ? 0 : (uint16_t)(q->push_order + 1u);
+        }
+        if (run_count > 0) {
+            *published = true;
+            wanted |= publish(q, run, run_count);
+        }
+    } while (run_count == RUN_MAX);
+    return wanted;
+}
+
+void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    bool published = count > 0, wanted = false;
+
+    for (unsigned i = 0; i < count; i++)
+        BH_ASSERT(chains[i]->stage == BH_CHAIN_POPPED && chains[i]->written <= chains[i]->in_len);
+    if (count == 0)
+        return;
+    if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE)) {
+        for (unsigned i = 0; i < count; i++)
+            free_chain(q, chains[i]);
+        published = false;
+    } else if (q->in_order) {
+        published = false;
+        wanted = publish_in_order(q, chains, count, &published);
+    } else {
+        wanted = publish(q, chains, count);
+    }
+    if (wanted) {
+        q->counters.notifications++;
+        q->env->notify(q);
+    } else if (published) {
+        q->counters.suppressed++;
+    }
+    tell_pushed(q);
+    settle(q);
+}
+
+/* --- Notifications from the driver --- */
+
+bool bh_virtq_arm(struct bh_virtq *q)
+{
+    if (!bh_virtq_running(q))
+        return false;
+    if (has_records(q))
+        return true;
+    if (!q->ops->arm(q))
+        return false;
+    q->ops->disarm(q);
+    return true;
+}
+
+void bh_virtq_disarm(struct bh_virtq *q)
+{
+    if (bh_virtq_running(q))
+        q->ops->disarm(q);
+}
+
+bool bh_virtq_has_work(struct bh_virtq *q)
+{
+    return bh_virtq_running(q) && (has_records(q) || q->ops->has_work(q));
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The split layout [virtio-1.4 2.7], device side.
+ *
+ * Theory of operation
+ *   Pop loads the available index once a batch, with acquire: everything that the driver wrote before it
+ * (ring entries, descriptors, buffers) is then there. Each entry and descriptor is loaded once. A bit for
+ * each head in flight catches a driver that makes one available twice, and so bounds what is in flight by the
+ * queue's size.
+ *
+ *   Publish writes the used entries and then the used index, once a batch, with release.
+ *
+ *   With EVENT_IDX, notifications from the driver are asked for by writing the next available index to
+ * avail_event, and never switched off: one that was asked for long ago costs at most one notification in 2^16
+ * chains [virtio-1.4 2.7.10]. Without it, the used ring's flags switch them on and off.
+ */
+#include "core/chain_walk.h"
+#include "core/inflight_records.h"
+#include "core/ring_access.h"
+#include "core/virtq_ops.h"
+
+static inline const struct virtq_avail *avail_ring(const struct bh_virtq *q)
+{
+    return q->ring[RING_DRIVER];
+}
+
+static inline struct virtq_used *used_ring(const struct bh_virtq *q)
+{
+    return q->ring[RING_DEVICE];
+}
+
+static bool split_state_ok(const struct bh_virtq_setup *setup)
+{
+    return (setup->size & (setup->size - 1u)) == 0;
+}
+
+/* Take the chain that starts at `head`; BH_OK or as the walks return. */
+static inline int take_head(struct bh_virtq *q, uint16_t head, struct bh_chain *chain)
+{
+    uint32_t *word, bit;
+    int result;
+
+    if (BH_UNLIKELY(head >= q->size))
+        return BH_BROKEN_HEAD_RANGE;
+    word = &q->memory.heads_in_flight[head / 32u];
+    bit = 1u << (head % 32u);
+    if (BH_UNLIKELY(*word & bit))
+        return BH_BROKEN_HEAD_IN_FLIGHT;
+    result = bh_chain_walk_split(q, head, chain);
+    if (BH_LIKELY(result == BH_OK)) {
+        *word |= bit;
+        chain->id = head;
+    }
+    return result;
+}
+
+static int split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+{
+    const struct virtq_avail *avail = avail_ring(q);
+    /* Acquire: pairs with the driver's barrier before it moved the index [virtio-1.4 2.7.13.3]. */
+    uint16_t available = (uint16_t)(ring_load16_acquire(&avail->idx) - q->state.avail);
+    unsigned mask = q->size - 1u, count = 0;
+    int result = BH_OK;
+
+    if (BH_UNLIKELY(available > q->size))
+        return bh_virtq_end_batch(q, 0, BH_BROKEN_AVAIL_INDEX);
+    if (max > available)
+        max = available;
+    while (count < max) {
+        struct bh_chain *chain = virtq_next_chain(q);
+
+        result = take_head(q, ring_load16(&avail->ring[q->state.avail & mask]), chain);
+        if (BH_UNLIKELY(result != BH_OK))
+            break;
+        if (BH_UNLIKELY(q->inflight != NULL))
+            bh_records_split_taken(q->inflight, chain->id);
+        virtq_take(q, chain);
+        q->state.avail++;
+        chains[count++] = chain;
+    }
+    return bh_virtq_end_batch(q, count, result);
+}
+
+static inline void head_done(struct bh_virtq *q, uint16_t head)
+{
+    q->memory.heads_in_flight[head / 32u] &= ~(1u << (head % 32u));
+}
+
+static void split_unpop(struct bh_virtq *q, struct bh_chain *chain)
+{
+    head_done(q, chain->id);
+    if (chain->resubmitted)
+        return;
+    q->state.avail--;
+    if (q->inflight)
+        bh_records_split_untaken(q->inflight, chain->id);
+}
+
+static int split_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
+{
+    return take_head(q, record, chain);
+}
+
+static unsigned split_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    struct virtq_used *used = used_ring(q);
+    unsigned mask = q->size - 1u;
+    uint16_t index = q->state.used;
+
+    for (unsigned i = 0; i < count; i++, index++) {
+        struct virtq_used_elem *entry = &used->ring[index & mask];
+
+        ring_store32(&entry->id, chains[i]->id);
+        ring_store32(&entry->len, chains[i]->written);
+        head_done(q, chains[i]->id);
+        if (BH_UNLIKELY(q->view.mem->log != NULL))
+            virtq_dirty(q, entry, sizeof(*entry));
+    }
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_split_link(q->inflight, chains, count);
+    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.2]. */
+    ring_store16_release(&used->idx, index);
+    if (BH_UNLIKELY(q->view.mem->log != NULL))
+        virtq_dirty(q, &used->idx, sizeof(used->idx));
+    q->state.used = index;
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_split_done(q->inflight, chains, count, index);
+    return count;
+}
+
+static bool split_wants_notification(struct bh_virtq *q, unsigned count)
+{
+    const struct virtq_avail *avail = avail_ring(q);
+
+    ring_full_barrier(); /* used index stored, before used_event or flags are loaded */
+    if (q->event_idx) {
+        uint16_t used_event = ring_load16(&avail->ring[q->size]);
+
+        /* Was the entry with that index among the last `count`? [virtio-1.4 2.7.7.2] */
+        return (uint16_t)(q->state.used - used_event - 1u) < count;
+    }
+    return !(ring_load16(&avail->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
+}
+
+static bool split_has_work(struct bh_virtq *q)
+{
+    return ring_load16_acquire(&avail_ring(q)->idx) != q->state.avail;
+}
+
+/* Flags of the used ring; 0 always where EVENT_IDX was negotiated [virtio-1.4 2.7.10.2]. */
+static void set_flags(struct bh_virtq *q, uint16_t flags)
+{
+    struct virtq_used *used = used_ring(q);
+
+    ring_store16(&used->flags, flags);
+    virtq_dirty(q, &used->flags, sizeof(used->flags));
+}
+
+static bool split_arm(struct bh_virtq *q)
+{
+    if (q->event_idx) {
+        bh_le16 *avail_event = (bh_le16 *)&used_ring(q)->ring[q->size];
+
+        ring_store16(avail_event, q->state.avail);
+        virtq_dirty(q, avail_event, sizeof(*avail_event));
+    } else {
+        set_flags(q, 0);
+    }
+    ring_full_barrier(); /* asked for, before the available index is loaded again */
+    return split_has_work(q);
+}
+
+static void split_disarm(struct bh_virtq *q)
+{
+    if (!q->event_idx)
+        set_flags(q, VIRTQ_USED_F_NO_NOTIFY);
+}
+
+const struct bh_virtq_ops bh_virtq_split = {
+    .part =
+        {
+            [RING_DESC] = {VIRTQ_DESC_ALIGN, BH_MEM_READ, 16, 0},
+            [RING_DRIVER] = {VIRTQ_AVAIL_ALIGN, BH_MEM_READ, 2, 6},
+            [RING_DEVICE] = {VIRTQ_USED_ALIGN, BH_MEM_WRITE, 8, 6},
+        },
+    .state_ok = split_state_ok,
+    .pop = split_pop,
+    .unpop = split_unpop,
+    .publish = split_publish,
+    .wants_notification = split_wants_notification,
+    .arm = split_arm,
+    .disarm = split_disarm,
+    .has_work = split_has_work,
+    .resubmit = split_resubmit,
+};
