@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening an image: what it is, how large, how it can be read and written, in words that a user understands
+ * when it cannot.
+ */
+#include "devices/blk/image.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DIRECT_ALIGN_MAX 4096u
+
+static int open_error(struct bh_image *image, bool read_only)
+{
+    struct bh_diag_where where = {.file = image->path};
+    int saved = errno;
+    const char *hint = NULL;
+
+    if (saved == ENOENT)
+        hint = "make it with: truncate -s SIZE FILE";
+    else if ((saved == EACCES || saved == EPERM || saved == EROFS) && !read_only)
+        hint = "if it is only to be read, say --read-only";
+    bh_error(image->sink, &where, hint, "cannot open the image: %s", strerror(saved));
+    switch (saved) {
+    case ENOENT:
+    case ENOTDIR: return BH_ERR_NOENT;
+    case EACCES:
+    case EPERM:
+    case EROFS: return BH_ERR_ACCESS;
+    default: return BH_ERR_IO;
+    }
+}
+
+static int refuse(struct bh_image *image, int err, const char *what, const char *hint)
+{
+    struct bh_diag_where where = {.file = image->path};
+
+    bh_error(image->sink, &where, hint, "%s", what);
+    return err;
+}
+
+/* The size in bytes, or -1. */
+static int64_t size_of(const struct bh_image *image)
+{
+    struct stat st;
+    uint64_t bytes;
+
+    if (image->is_block)
+        return ioctl(image->fd, BLKGETSIZE64, &bytes) == 0 ? (int64_t)bytes : -1;
+    return fstat(image->fd, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+/* Punching a hole behind the end changes nothing, and tells whether it can be done. */
+static bool has_holes(const struct bh_image *image, uint64_t size)
+{
+    if (image->is_block) /* nothing lies behind a device's end: the first request tells */
+        return true;
+    uint64_t behind = (size + 4095) / 4096 * 4096;
+    return fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)behind, 4096) == 0;
+}
+
+static int measure(struct bh_image *image)
+{
+    struct stat st;
+
+    if (fstat(image->fd, &st) != 0)
+        return refuse(image, BH_ERR_IO, "cannot be examined", NULL);
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return refuse(image, BH_ERR_INVAL, "is neither a file nor a block device", NULL);
+    image->is_block = S_ISBLK(st.st_mode);
+    int64_t size = size_of(image);
+    if (size < 512)
+        return refuse(image, size < 0 ? BH_ERR_IO : BH_ERR_INVAL, "is too small to be a disk",
+                      "give it a size first: truncate -s SIZE FILE");
+    if (size % 512)
+        bh_warn(image->sink, &(struct bh_diag_where){.file = image->path}, NULL,
+                "the last %d bytes are no whole sector and are left out", (int)(size % 512));
+    image->info.capacity = (uint64_t)size / 512 * 512;
+    image->info.block_size = 512;
+    image->info.discard_granularity = (uint32_t)st.st_blksize;
+    image->physical_block = 512;
+    if (image->is_block) {
+        int logical = 512;
+        unsigned physical = 512;
+        if (ioctl(image->fd, BLKSSZGET, &logical) == 0 && logical > 512)
+            image->info.block_size = (uint32_t)logical;
+        if (ioctl(image->fd, BLKPBSZGET, &physical) == 0 && physical >= image->info.block_size)
+            image->physical_block = physical;
+    }
+    image->info.read_only = image->read_only;
+    image->info.volatile_cache = true;
+    image->info.can_discard = !image->read_only && has_holes(image, (uint64_t)size);
+    image->info.can_write_zeroes = image->info.can_discard;
+    return BH_OK;
+}
+
+/* The smallest unit that O_DIRECT takes here, found by reading: 512, or 4096 on disks and systems that want
+ * more. */
+static int open_direct(struct bh_image *image)
+{
+    static const uint32_t units[] = {512, DIRECT_ALIGN_MAX};
+    void *buffer = NULL;
+
+    image->direct_fd = open(image->path, (image->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
+    if (image->direct_fd < 0 && errno == EINVAL)
+        return refuse(image, BH_ERR_UNSUPPORTED, "the file system does no direct I/O",
+                      "use --cache=writeback or --cache=writethrough");
+    if (image->direct_fd < 0)
+        return open_error(image, image->read_only);
+    if (posix_memalign(&buffer, 2 * DIRECT_ALIGN_MAX, 2 * DIRECT_ALIGN_MAX) != 0)
+        return BH_ERR_NOMEM;
+    for (unsigned i = 0; i < BH_COUNT(units) && image->direct_align == 0; i++) {
+        /* a buffer that is aligned to this unit and to no larger one */
+        if (pread(image->direct_fd, (char *)buffer + units[i], units[i], 0) > 0)
+            image->direct_align = units[i];
+    }
+    free(buffer);
+    return image->direct_align ? BH_OK
+                               : refuse(image, BH_ERR_UNSUPPORTED, "direct I/O fails",
+                                        "use --cache=writeback or --cache=writethrough");
+}
+
+int bh_image_open(struct bh_image *image, struct bh_loop *loop, const char *path, enum bh_image_cache cache,
+                  bool read_only, struct bh_diag_sink *sink)
+{
+    int err;
+
+    memset(image, 0, sizeof(*image));
+    image->fd = image->direct_fd = -1;
+    image->loop = loop;
+    image->sink = sink;
+    image->cache = cache;
+    image->read_only = read_only;
+    image->path = strdup(path);
+    if (!image->path)
+        return BH_ERR_NOMEM;
+    image->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    err = image->fd < 0 ? open_error(image, read_only) : measure(image);
+    if (err == BH_OK && (cache == BH_IMAGE_NONE || cache == BH_IMAGE_DIRECTSYNC))
+        err = open_direct(image);
+    if (err != BH_OK)
+        bh_image_close(image);
+    return err;
+}
+
+void bh_image_close(struct bh_image *image)
+{
+    bh_loop_timer_cancel(&image->retry);
+    if (image->direct_fd >= 0)
+        close(image->direct_fd);
+    if (image->fd >= 0)
+        close(image->fd); /* the lock goes with it */
+    free(image->path);
+    image->fd = image->direct_fd = -1;
+    image->path = NULL;
+}
+
+bool bh_image_resized(struct bh_image *image)
+{
+    int64_t size = size_of(image);
+    uint64_t capacity = size < 0 ? 0 : (uint64_t)size / 512 * 512;
+
+    if (size < 0 || capacity == image->info.capacity)
+        return false;
+    image->info.capacity = capacity;
+    return true;
+}
