@@ -11,7 +11,6 @@
 #include <bulkhead/device.h>
 #include <bulkhead/impl/class.h>
 #include <bulkhead/impl/transport.h>
-#include <string.h>
 
 static inline bool queue_bit(const uint32_t *bits, unsigned index)
 {

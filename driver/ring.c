@@ -7,7 +7,6 @@
 #include "driver/ring.h"
 
 #include "driver/ring_impl.h"
-#include <string.h>
 
 size_t bh_drv_ring_bytes(uint16_t size, bool packed, size_t *driver_offset, size_t *device_offset)
 {

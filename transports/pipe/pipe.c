@@ -5,7 +5,6 @@
 #include "transports/pipe/pipe.h"
 
 #include <bulkhead/impl/transport.h>
-#include <string.h>
 
 static struct bh_pipe *pipe_of(struct bh_device *dev)
 {
