@@ -48,7 +48,7 @@ def scripts(log):
     guest = [path for path in shell if b"/bash" not in (TOP / path).read_bytes()[:80] and path.parts[0] != "tools"]
     other = [path for path in shell if path not in guest]
     if other:
-        log.run("shellcheck", "-x", *other)
+        log.run("shellcheck", "-x", "-P", "SCRIPTDIR", *other)
     if guest:  # busybox ash knows local; sourced files are named by their place in the guest
         log.run("shellcheck", "-s", "dash", "-e", "SC1091,SC2013,SC2154,SC3043", *guest)
     for path in tracked("*.py", "testbeds/fetch", "testbeds/ramdisk", "testbeds/minroot"):
