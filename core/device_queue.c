@@ -50,8 +50,10 @@ void bh_device_bring_up_or_break(struct bh_device *dev, unsigned index)
 {
     int err = bh_device_bring_up(dev, index);
 
-    if (err && err != BH_ERR_PENDING)
-        bh_virtq_break(&dev->queues[index], BH_BROKEN_RING_FAULT);
+    if (err == BH_OK || err == BH_ERR_PENDING)
+        return;
+    bh_virtq_break(&dev->queues[index], BH_BROKEN_RING_FAULT); /* counts only: it does not run */
+    bh_device_broken(dev, &dev->queues[index], BH_BROKEN_RING_FAULT);
 }
 
 /* Common to _start and _enable: may the driver's setup be taken now? */
