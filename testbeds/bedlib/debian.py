@@ -62,6 +62,8 @@ class Archive:
             "#clear APT::Update;\n#clear DPkg::Pre-Install-Pkgs;\n#clear APT::Architectures;\n"
             f'APT::Architecture "{self.architecture}";\n'
             f'APT::Architectures {{ "{self.architecture}"; }};\n'
+            # A mirror may be a snapshot whose period of validity is over; its signature is checked all the same.
+            'Acquire::Check-Valid-Until "false";\n'
             'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
             'APT::Install-Recommends "false";\n'
             f'Dir::State "{self.folder}";\nDir::State::lists "{self.folder}/lists";\n'

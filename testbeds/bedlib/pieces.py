@@ -45,7 +45,7 @@ def _copy(source, target, mode=None):
 
 def _library_folders(architecture):
     triplet = debian.TRIPLETS[architecture]
-    return [f"usr/lib/{triplet}", f"lib/{triplet}"]
+    return [f"usr/lib/{triplet}", f"lib/{triplet}", f"usr/lib/{triplet}/ceph"]  # fio needs one of ceph's
 
 
 def _copy_loader(tree, folder, architecture):

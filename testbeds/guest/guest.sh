@@ -57,3 +57,15 @@ disk() {
         [ -e "$path" ] && basename "$path" && return
     done
 }
+
+# say_features CLASS...: the features that the driver of each class accepted, for the host to judge.
+say_features() {
+    local wanted path
+    for wanted in "$@"; do
+        for path in /sys/bus/virtio/devices/*; do
+            if [ "$(virtio_class "$(cat "$path/device")")" = "$wanted" ]; then
+                echo "bulkhead-features: $wanted $(cat "$path/features")"
+            fi
+        done
+    done
+}
