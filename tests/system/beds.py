@@ -165,7 +165,7 @@ def vhost_user(device_class, path, version, options=""):
 def run_qemu(programs, qemu, test, arguments, extra=(), limit=120):
     """Boots Debian's arm64 kernel under a QEMU with the given devices, runs one test in it, returns its Verdict."""
     folder = programs.folder
-    command = machine(qemu) + ["-serial", "stdio", "-kernel", pieces.get("kernel-arm64") / "Image", "-initrd",
+    command = machine(qemu, "1G" if extra else "256M") + ["-serial", "stdio", "-kernel", pieces.get("kernel-arm64") / "Image", "-initrd",
                                ramdisk("arm64", folder, extra), "-append",
                                f"console=ttyAMA0 quiet panic=-1 bulkhead.test={test}", *arguments]
     process = programs.start(command, "qemu")

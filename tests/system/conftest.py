@@ -56,13 +56,13 @@ def backend(programs):
     return start
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Tests marked `full` make up the whole matrix; they run only when that is asked for."""
     if FULL:
         return
-    for item in items:
-        if item.get_closest_marker("full"):
-            item.add_marker(pytest.mark.skip(reason="part of the whole matrix (./check --full)"))
+    long = [item for item in items if item.get_closest_marker("full")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
 
 
 def pytest_configure(config):
