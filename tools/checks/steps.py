@@ -51,7 +51,7 @@ def scripts(log):
         log.run("shellcheck", "-x", "-P", "SCRIPTDIR", *other)
     if guest:  # busybox ash knows local; sourced files are named by their place in the guest
         log.run("shellcheck", "-s", "dash", "-e", "SC1091,SC2013,SC2154,SC3043", *guest)
-    for path in tracked("*.py", "testbeds/fetch", "testbeds/ramdisk", "testbeds/minroot"):
+    for path in tracked("*.py", "testbeds/fetch", "testbeds/ramdisk"):
         compile((TOP / path).read_bytes(), str(path), "exec")
 
 
