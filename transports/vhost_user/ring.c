@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rings of a vhost-user device: from what the front-end tells of them to a queue that runs, and the fds by which
+ * both sides notify each other.
+ */
+#include "transports/vhost_user/server.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* Chains per turn, so that a busy queue lets the others and the socket have theirs. */
+enum { BUDGET = 64, POLL_MS = 1 };
+
+void bh_vu_ring_init(struct bh_vu_ring *ring, struct bh_vhost_user *server, uint16_t index)
+{
+    *ring = (struct bh_vu_ring){.server = server, .index = index, .kick.fd = -1, .call_fd = -1, .err_fd = -1};
+}
+
+/* --- where a ring stands --------------------------------------------------------------------------------- */
+
+static uint32_t encode_base(const struct bh_device *dev, struct bh_virtq_state state)
+{
+    if (!bh_device_has(dev, BH_F_RING_PACKED))
+        return state.avail;
+    return ((state.avail & VHOST_USER_PACKED_INDEX_MASK) | (state.avail_wrap ? VHOST_USER_PACKED_WRAP : 0))
+               << VHOST_USER_PACKED_AVAIL_SHIFT |
+           ((state.used & VHOST_USER_PACKED_INDEX_MASK) | (state.used_wrap ? VHOST_USER_PACKED_WRAP : 0))
+               << VHOST_USER_PACKED_USED_SHIFT;
+}
+
+/* A quiet split ring has used all that it took: both positions are the one that is told. */
+static struct bh_virtq_state decode_base(const struct bh_device *dev, uint32_t base)
+{
+    const uint32_t avail = base >> VHOST_USER_PACKED_AVAIL_SHIFT, used = base >> VHOST_USER_PACKED_USED_SHIFT;
+    if (!bh_device_has(dev, BH_F_RING_PACKED))
+        return (struct bh_virtq_state){(uint16_t)base, (uint16_t)base, true, true};
+    return (struct bh_virtq_state){
+        .avail = (uint16_t)(avail & VHOST_USER_PACKED_INDEX_MASK),
+        .used = (uint16_t)(used & VHOST_USER_PACKED_INDEX_MASK),
+        .avail_wrap = (avail & VHOST_USER_PACKED_WRAP) != 0,
+        .used_wrap = (used & VHOST_USER_PACKED_WRAP) != 0,
+    };
+}
+
+/* --- running --------------------------------------------------------------------------------------------- */
+
+static void run_again(struct bh_loop_work *work);
+
+static void run_ring(struct bh_vu_ring *ring)
+{
+    if (ring->started && bh_device_run_queue(ring->server->dev, ring->index, BUDGET))
+        bh_loop_defer(ring->server->loop, &ring->run, run_again);
+}
+
+static void run_again(struct bh_loop_work *work)
+{
+    run_ring(BH_LOOP_OWNER(work, struct bh_vu_ring, run));
+}
+
+void bh_vu_ring_wake(struct bh_vu_ring *ring)
+{
+    bh_loop_defer(ring->server->loop, &ring->run, run_again);
+}
+
+void bh_vu_ring_drop_kick(struct bh_vu_ring *ring)
+{
+    ring->has_kick = false;
+    if (ring->kick.fd >= 0) {
+        bh_loop_fd_remove(&ring->kick);
+        close(ring->kick.fd);
+        ring->kick.fd = -1;
+    }
+    bh_loop_timer_cancel(&ring->poll);
+}
+
+static void kicked(struct bh_loop_fd *watch, uint32_t events)
+{
+    struct bh_vu_ring *ring = BH_LOOP_OWNER(watch, struct bh_vu_ring, kick);
+    uint64_t count;
+    ssize_t got = events & BH_LOOP_READ ? read(watch->fd, &count, sizeof(count)) : 0;
+    if (got == 0) { /* a pipe whose other end is gone: nobody will kick any more */
+        bh_vu_ring_drop_kick(ring);
+        return;
+    }
+    bh_device_run_kick(ring->server->dev, ring->index, 0);
+    run_ring(ring);
+}
+
+/* "This signals that polling should be used instead of waiting for the kick" [SET_VRING_KICK]. */
+static void poll_again(struct bh_loop_timer *timer)
+{
+    struct bh_vu_ring *ring = BH_LOOP_OWNER(timer, struct bh_vu_ring, poll);
+    bh_loop_timer_set(ring->server->loop, timer, POLL_MS, poll_again);
+    run_ring(ring);
+}
+
+/* Wait for kicks while the ring runs; one that came before stays in its fd until then. */
+static void listen_for_kicks(struct bh_vu_ring *ring)
+{
+    if (ring->kick.fd >= 0)
+        bh_loop_fd_want(&ring->kick, ring->started ? BH_LOOP_READ : 0);
+    else if (ring->started && ring->has_kick)
+        bh_loop_timer_set(ring->server->loop, &ring->poll, POLL_MS, poll_again);
+}
+
+static int find_rings(struct bh_vu_ring *ring, struct bh_virtq_setup *setup)
+{
+    struct bh_device *dev = ring->server->dev;
+    const struct bh_mem_table *table = dev->mem->table;
+    const bool packed = bh_device_has(dev, BH_F_RING_PACKED);
+    const uint64_t n = ring->size;
+    /* The sizes of the three parts [virtio-1.4 2.7, 2.8]; what core touches it looks up again by itself. */
+    const uint64_t driver_size = packed ? 4 : 6 + 2 * n, device_size = packed ? 4 : 6 + 8 * n;
+    int err = bh_mem_from_user(table, bh_uaddr(ring->addr.descriptor), 16 * n, &setup->desc);
+    if (!err)
+        err = bh_mem_from_user(table, bh_uaddr(ring->addr.available), driver_size, &setup->driver);
+    if (!err)
+        err = bh_mem_from_user(table, bh_uaddr(ring->addr.used), device_size, &setup->device);
+    return err;
+}
+
+void bh_vu_ring_try_start(struct bh_vu_ring *ring)
+{
+    struct bh_vhost_user *server = ring->server;
+    struct bh_device *dev = server->dev;
+    struct bh_virtq_setup setup = {.size = (uint16_t)ring->size};
+    int err;
+    if (ring->started || !ring->size || !ring->has_addr || !ring->has_kick || !ring->enabled ||
+        !dev->mem->table->count)
+        return;
+    /* Without the STATUS protocol feature nobody writes FEATURES_OK: the first ring says that they are chosen. */
+    err = dev->features_done ? BH_OK : bh_device_features_done(dev);
+    if (!err) {
+        setup.state = decode_base(dev, ring->base);
+        err = find_rings(ring, &setup);
+    }
+    if (!err)
+        err = bh_device_queue_start(dev, ring->index, &setup);
+    if (err) {
+        bh_vu_say(server, "queue %u cannot start: %s", ring->index, bh_err_text(err));
+        bh_device_needs_reset(dev, BH_BROKEN_RING_FAULT);
+        return;
+    }
+    ring->started = true;
+    listen_for_kicks(ring);
+    bh_vu_ring_wake(ring);
+}
+
+void bh_vu_ring_stopped(struct bh_vu_ring *ring)
+{
+    ring->base = encode_base(ring->server->dev, bh_virtq_state(&ring->server->dev->queues[ring->index]));
+    bh_vu_ring_clear(ring, false);
+}
+
+void bh_vu_ring_clear(struct bh_vu_ring *ring, bool forget)
+{
+    ring->started = false;
+    bh_loop_work_cancel(&ring->run);
+    bh_loop_timer_cancel(&ring->poll);
+    if (!forget) {
+        listen_for_kicks(ring);
+        return;
+    }
+    bh_vu_ring_drop_kick(ring);
+    if (ring->call_fd >= 0)
+        close(ring->call_fd);
+    if (ring->err_fd >= 0)
+        close(ring->err_fd);
+    bh_vu_ring_init(ring, ring->server, ring->index);
+}
+
+/* --- notifications --------------------------------------------------------------------------------------- */
+
+void bh_vu_never_block(int fd)
+{
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd)
+{
+    bh_vu_ring_drop_kick(ring);
+    if (fd >= 0) {
+        bh_vu_never_block(fd);
+        if (bh_loop_fd_add(ring->server->loop, &ring->kick, fd, 0, kicked)) {
+            ring->kick.fd = -1;
+            close(fd);
+            return BH_ERR_INVAL;
+        }
+    }
+    ring->has_kick = true;
+    listen_for_kicks(ring);
+    bh_vu_ring_try_start(ring);
+    return BH_OK;
+}
+
+static void replace(int *old, int fd)
+{
+    if (*old >= 0)
+        close(*old);
+    if (fd >= 0)
+        bh_vu_never_block(fd);
+    *old = fd;
+}
+
+/* "8-byte value ... has no meaning"; a full one has been signalled already. */
+static void signal_fd(int fd)
+{
+    const uint64_t one = 1;
+    ssize_t put = write(fd, &one, sizeof(one));
+    (void)put;
+}
+
+void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd)
+{
+    replace(&ring->call_fd, fd);
+    if (fd >= 0 && ring->call_missed) {
+        ring->call_missed = false;
+        signal_fd(fd);
+    }
+}
+
+void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd)
+{
+    replace(&ring->err_fd, fd);
+}
+
+void bh_vu_ring_notify(struct bh_vu_ring *ring)
+{
+    if (ring->call_fd >= 0)
+        signal_fd(ring->call_fd);
+    else
+        ring->call_missed = true;
+}
+
+void bh_vu_ring_error(struct bh_vu_ring *ring)
+{
+    if (ring->err_fd >= 0)
+        signal_fd(ring->err_fd);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vhost-user server's inside: one device, at most one connection, its rings. Three files share it: server.c (life
+ * of connections and what the device tells), request.c (what each message does), ring.c (rings and their fds); wire.c
+ * moves bytes.
+ *
+ * Theory of operation
+ *   Messages are handled one at a time and answered in order. One that must wait for the device (memory is released,
+ * a queue is quiet, a reset is done) becomes the `pending` one: until bh_transport.control_done ends it, nothing more
+ * is read from the socket. The same holds while an answer waits for room in the socket. So nothing blocks, and a
+ * front-end cannot make us queue up work.
+ *
+ *   A connection ends by a close at once, then a reset of the device, then a change to an empty memory: both are
+ * started and completed like any control operation. Only then is memory unmapped and the next connection accepted.
+ *
+ *   Room for what comes next: a dirty log is a bh_mem_log of the connection, set by SET_LOG_BASE and told to
+ * bh_mem_set_log, offered as VHOST_F_LOG_ALL; ring.c keeps VHOST_USER_VRING_F_LOG of SET_VRING_ADDR already. In-flight
+ * records are a bh_inflight per ring, laid at ring start.
+ *
+ * Threading: the loop's thread.   Ownership: as vhost_user.h says.   May block: no.
+ */
+#ifndef TRANSPORTS_VHOST_USER_SERVER_H
+#define TRANSPORTS_VHOST_USER_SERVER_H
+
+#include "transports/vhost_user/codec.h"
+#include "transports/vhost_user/memory.h"
+#include "transports/vhost_user/vhost_user.h"
+#include <bulkhead/impl/transport.h>
+
+/*
+ * stopped: not to be processed. It can start when the front-end gave it a size, addresses and a kick (fd or the
+ * polling flag) and it is enabled; GET_VRING_BASE, a disable or a reset stop it ["Ring states"].
+ *
+ * The specification lets a ring start with the first kick. We start with SET_VRING_KICK, as libvhost-user does: after
+ * a front-end's stop and continue the driver's buffers are there already, and no kick will come for them.
+ */
+struct bh_vu_ring {
+    struct bh_vhost_user *server;
+    uint16_t index;
+    uint32_t size; /* SET_VRING_NUM; 0: not told */
+    uint32_t base; /* as SET_VRING_BASE and GET_VRING_BASE have it */
+    struct vhost_user_vring_addr addr;
+    bool has_addr;
+    bool has_kick; /* SET_VRING_KICK came, with an fd or for polling */
+    bool enabled;
+    bool started;
+    bool call_missed;        /* a notification came while there was no call fd */
+    struct bh_loop_fd kick;  /* .fd -1: none */
+    struct bh_loop_timer poll; /* set while the ring runs without a kick fd */
+    struct bh_loop_work run;
+    int call_fd, err_fd; /* -1: none */
+};
+
+enum bh_vu_phase {
+    BH_VU_IDLE,          /* no connection */
+    BH_VU_SERVING,       /* a connection is open */
+    BH_VU_CLOSING_RESET, /* it is closed; the device's reset is under way */
+    BH_VU_CLOSING_MEM,   /* and now its memory is let go */
+};
+
+/* What the pending message waits for. */
+enum bh_vu_wait {
+    BH_VU_WAIT_NONE,
+    BH_VU_WAIT_MEM,
+    BH_VU_WAIT_BASE,     /* GET_VRING_BASE: the queue is quiet */
+    BH_VU_WAIT_DISABLE,  /* SET_VRING_ENABLE 0: likewise */
+    BH_VU_WAIT_DISABLE_ALL, /* RESET_OWNER: ring after ring */
+    BH_VU_WAIT_RESET,    /* RESET_DEVICE, SET_STATUS 0 */
+    BH_VU_WAIT_FEATURES, /* SET_FEATURES with another set than before: the device is reset first */
+};
+
+#define BH_VU_OUT_MAX (sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX)
+
+/* Bytes coming in and going out on one socket. */
+struct bh_vu_wire {
+    uint8_t in[sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX];
+    size_t in_used;
+    struct vhost_user_header head;
+    int fds[BH_VU_FDS_MAX];
+    unsigned fd_count;
+    uint8_t out[BH_VU_OUT_MAX];
+    size_t out_used, out_done;
+};
+
+struct bh_vhost_user {
+    struct bh_loop *loop;
+    struct bh_device *dev;
+    const char *name;
+    struct bh_diag_sink *sink;
+    const struct bh_vhost_user_owner *owner_ops;
+    void *owner;
+
+    struct bh_loop_fd listen;  /* .fd -1: serves a connected socket */
+    struct bh_loop_fd conn;    /* .fd -1: none */
+    struct bh_loop_fd backend; /* the channel of BACKEND_REQ; .fd -1: none */
+    struct bh_loop_fd lost;    /* eventfd: a SIGBUS took memory away */
+    struct bh_loop_work settled; /* between connections: accept, end, or stop */
+    enum bh_vu_phase phase;
+    bool stopping, stopped;
+
+    struct bh_vu_wire wire;
+    enum bh_vu_wait waiting;
+    struct bh_vu_message pending;
+    unsigned pending_ring; /* the ring whose stop is awaited */
+
+    uint64_t protocol_features;   /* as SET_PROTOCOL_FEATURES chose */
+    bool protocol_negotiated;     /* SET_FEATURES brought bit 30 */
+    struct bh_features withheld;  /* of the device, as the user wants it: put back between connections */
+    bool config_change_due;       /* CONFIG_CHANGE_MSG waits for room in the channel */
+    struct bh_vu_memory memory;
+    struct bh_vu_ring *rings;     /* dev->queue_count */
+    struct bh_diag_limit limit;
+    struct bh_vhost_user_counters counters;
+};
+
+static inline bool bh_vu_has(const struct bh_vhost_user *server, unsigned protocol_feature)
+{
+    return server->protocol_features >> protocol_feature & 1u;
+}
+
+/* One line for a person, rate-limited: a front-end must not fill a disk with its mistakes. */
+void bh_vu_say(struct bh_vhost_user *server, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Send what waits for it, and wait for what can be done next. */
+void bh_vu_flush(struct bh_vhost_user *server);
+/* End the connection at once; `why` NULL: it ended as it should. */
+void bh_vu_close(struct bh_vhost_user *server, const char *why);
+
+/* --- wire.c ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Read until a whole message is there. BH_OK: `message` and wire->fds are it; BH_ERR_AGAIN; BH_ERR_CLOSED: the peer
+ * is gone (*why set when in mid-message); BH_ERR_PROTO with *why.
+ */
+int bh_vu_wire_receive(struct bh_vu_wire *wire, int fd, struct bh_vu_message *message, const char **why) BH_MUST_USE;
+/* Close the fds of the last message that nobody took. */
+void bh_vu_wire_close_fds(struct bh_vu_wire *wire);
+/* Take fd `at` of the message; the caller owns it. */
+int bh_vu_wire_take_fd(struct bh_vu_wire *wire, unsigned at);
+/* Lay a reply out for sending. At most one is under way. */
+void bh_vu_wire_reply(struct bh_vu_wire *wire, uint32_t request, const void *payload, uint32_t size);
+/* BH_OK: all is sent; BH_ERR_AGAIN: wait for room; BH_ERR_CLOSED. */
+int bh_vu_wire_send(struct bh_vu_wire *wire, int fd) BH_MUST_USE;
+static inline bool bh_vu_wire_sending(const struct bh_vu_wire *wire)
+{
+    return wire->out_used != 0;
+}
+/* CONFIG_CHANGE_MSG, without waiting for an answer. Same results. */
+int bh_vu_wire_config_change(int fd) BH_MUST_USE;
+
+/* --- request.c ------------------------------------------------------------------------------------------- */
+
+/* Do what the message in server->pending says. It is answered now, or the server waits (server->waiting). */
+void bh_vu_handle(struct bh_vhost_user *server);
+/* A control operation is done: when it is the one that server->waiting stands for, go on with the message. */
+void bh_vu_waited(struct bh_vhost_user *server, enum bh_control control, unsigned index);
+
+/* The device's config changed: tell the front-end, where it gave us a channel. */
+void bh_vu_config_changed(struct bh_vhost_user *server);
+void bh_vu_close_backend(struct bh_vhost_user *server);
+
+/* --- ring.c ---------------------------------------------------------------------------------------------- */
+
+/* A foreign fd must not stop us when it is full or empty: set O_NONBLOCK on what it refers to. */
+void bh_vu_never_block(int fd);
+void bh_vu_ring_init(struct bh_vu_ring *ring, struct bh_vhost_user *server, uint16_t index);
+/* Start it when all that it needs is there. A ring that cannot be started breaks the device. */
+void bh_vu_ring_try_start(struct bh_vu_ring *ring);
+/* The queue is quiet: remember where it stands. */
+void bh_vu_ring_stopped(struct bh_vu_ring *ring);
+/* Nothing of the front-end's is used any more; the device resets the queue itself. `forget`: its fds and settings too. */
+void bh_vu_ring_clear(struct bh_vu_ring *ring, bool forget);
+/* The new fd (or -1) becomes the ring's. BH_ERR_INVAL: one that cannot be waited for. */
+int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd) BH_MUST_USE;
+/* GET_VRING_BASE or a reset: no start until SET_VRING_KICK comes again. */
+void bh_vu_ring_drop_kick(struct bh_vu_ring *ring);
+void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd);
+void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd);
+void bh_vu_ring_notify(struct bh_vu_ring *ring);
+void bh_vu_ring_wake(struct bh_vu_ring *ring);
+void bh_vu_ring_error(struct bh_vu_ring *ring);
+
+#endif
