@@ -160,6 +160,9 @@ static void settled(struct bh_loop_work *work)
     }
 }
 
+/* What the device sees between connections: static, since it outlives the server that published it. */
+static const struct bh_mem_table no_memory = {NULL, 0};
+
 /* The device is reset: let its memory go, as soon as no other change of it is under way. */
 static void closing_goes_on(struct bh_vhost_user *server)
 {
@@ -170,7 +173,7 @@ static void closing_goes_on(struct bh_vhost_user *server)
         server->dev->withheld = server->withheld;
         server->phase = BH_VU_CLOSING_MEM;
         if (!bh_vu_memory_stage_all(&server->memory, NULL, NULL, 0, &why)) /* emptying cannot fail */
-            bh_device_mem_change(server->dev, bh_vu_memory_staged(&server->memory));
+            bh_device_mem_change(server->dev, &no_memory);
         return;
     }
     server->memory.lost = 0;

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The common main of the device processes: one class, one vhost-user socket, one loop.
+ *
+ * Threading: the process's main thread.   Ownership: none.   May block: it is the process.
+ */
+#ifndef PROGRAMS_DEVICE_H
+#define PROGRAMS_DEVICE_H
+
+#include <bulkhead/impl/hosted_class.h>
+
+/* Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
+int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv);
+
+/* What "--features=-packed,-event_idx" takes away. BH_ERR_INVAL: a word that is no feature; it was said. */
+int bh_features_parse(const char *text, struct bh_features *withheld, struct bh_diag_sink *sink) BH_MUST_USE;
+
+/*
+ * A listening Unix stream socket at `path`. A socket file that nobody listens on any more is replaced, one in use is
+ * not. BH_ERR_INVAL, _BUSY, _IO; what is wrong was said.
+ */
+int bh_socket_listen(const char *path, struct bh_diag_sink *sink, int *fd) BH_MUST_USE;
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * --features: the words for ring features that a user may take away, for a front-end or a test that wants less.
+ */
+#include "programs/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    unsigned bit;
+} words[] = {
+    /* QEMU's names of the same bits, without "virtio-" and its properties' dashes. */
+    {"indirect_desc", BH_F_INDIRECT_DESC}, {"event_idx", BH_F_EVENT_IDX}, {"packed", BH_F_RING_PACKED},
+    {"in_order", BH_F_IN_ORDER},           {"ring_reset", BH_F_RING_RESET},
+};
+
+/* A word of ours or a bit's number; the bit, or -1. */
+static int find(const char *word)
+{
+    char *end;
+    unsigned long bit;
+    for (size_t i = 0; i < BH_COUNT(words); i++)
+        if (!strcmp(word, words[i].name))
+            return (int)words[i].bit;
+    bit = strtoul(word, &end, 10);
+    return word[0] >= '0' && word[0] <= '9' && !*end && bit < BH_FEATURE_BITS && bit != BH_F_VERSION_1 ? (int)bit : -1;
+}
+
+static void refuse(const char *word, struct bh_diag_sink *sink)
+{
+    const char *names[BH_COUNT(words)];
+    const char *near;
+    char hint[256];
+    int used;
+    for (size_t i = 0; i < BH_COUNT(words); i++)
+        names[i] = words[i].name;
+    near = bh_did_you_mean(word[0] == '-' ? word + 1 : word, names, BH_COUNT(words));
+    if (near) {
+        snprintf(hint, sizeof(hint), "did you mean -%s?", near);
+    } else {
+        used = snprintf(hint, sizeof(hint), "it takes words like -packed or -24, with commas between; words are");
+        for (size_t i = 0; i < BH_COUNT(words) && used > 0 && (size_t)used < sizeof(hint); i++)
+            used += snprintf(hint + used, sizeof(hint) - (size_t)used, " %s", words[i].name);
+    }
+    bh_error(sink, NULL, hint, "--features: '%s' takes no feature away", word);
+}
+
+int bh_features_parse(const char *text, struct bh_features *withheld, struct bh_diag_sink *sink)
+{
+    char *copy = strdup(text), *rest = copy;
+    int err = copy ? BH_OK : BH_ERR_NOMEM;
+    memset(withheld, 0, sizeof(*withheld));
+    for (char *word = copy; !err && word && (word = strsep(&rest, ",")) != NULL;) {
+        int bit = word[0] == '-' ? find(word + 1) : -1;
+        if (bit < 0) {
+            refuse(word, sink);
+            err = BH_ERR_INVAL;
+        } else {
+            bh_features_set(withheld, (unsigned)bit);
+        }
+    }
+    free(copy);
+    return err;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The main of every device process. Conventions are those of vhost-user's back-end programs [vhost-user.rst,
+ * "Backend program conventions"]: --socket-path or --fd, --print-capabilities, no daemonising, SIGTERM ends it.
+ */
+#include "programs/device.h"
+
+#include "transports/vhost_user/vhost_user.h"
+#include <bulkhead/impl/notify.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
+
+/* How long a device may take to finish what is in flight when it is told to end. */
+enum { QUIET_MS = 5000 };
+
+struct process_values {
+    char *socket_path;
+    uint64_t fd;
+    char *features;
+    bool print_capabilities, help, version;
+};
+#define AT(member) offsetof(struct process_values, member)
+#define NO_FD 0u /* 0, 1 and 2 are stdin, stdout and stderr */
+
+static const struct bh_option process_options[] = {
+    {.name = "socket-path", .type = BH_OPT_PATH, .offset = AT(socket_path), .cli_only = true,
+     .help = "Listen for a front-end on this Unix socket"},
+    {.name = "fd", .type = BH_OPT_UINT, .offset = AT(fd), .min = 3, .max = INT32_MAX, .arg = "FD",
+     .cli_only = true, .help = "The vhost-user socket, inherited: listening or connected"},
+    {.name = "features", .type = BH_OPT_STRING, .offset = AT(features), .arg = "-WORD,...",
+     .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number",
+     .ref = "virtio-1.4 6"},
+    {.name = "print-capabilities", .type = BH_OPT_BOOL, .offset = AT(print_capabilities), .cli_only = true,
+     .help = "Print what this program can, as JSON, and exit"},
+    {.name = "help", .type = BH_OPT_BOOL, .offset = AT(help), .cli_only = true, .help = "Print this and exit"},
+    {.name = "version", .type = BH_OPT_BOOL, .offset = AT(version), .cli_only = true,
+     .help = "Print the version and exit"},
+    {.name = NULL},
+};
+
+struct process {
+    const struct bh_hosted_class *class;
+    struct process_values values;
+    void *class_values;
+    char tag[32]; /* "bulkhead-blk": opens each line on stderr */
+    struct bh_diag_text text;
+    struct bh_loop *loop;
+    struct bh_mem mem;
+    struct bh_hosted *hosted;
+    struct bh_vhost_user *server;
+    struct bh_loop_signal term, interrupt;
+    struct bh_loop_timer patience;
+    bool abandoned; /* the loop ended before the device was quiet */
+};
+
+/* --- what is printed and done ---------------------------------------------------------------------------- */
+
+/* The type's name in QEMU's vhost-user.json. */
+static const char *type_name(const struct bh_hosted_class *class)
+{
+    return strcmp(class->name, "blk") ? class->name : "block";
+}
+
+static int print_capabilities(const struct bh_hosted_class *class)
+{
+    printf("{\n  \"type\": \"%s\",\n  \"features\": [", type_name(class));
+    for (const char *const *word = class->capabilities; word && *word; word++)
+        printf("%s\n    \"%s\"", word == class->capabilities ? "" : ",", *word);
+    printf("%s]\n}\n", class->capabilities && *class->capabilities ? "\n  " : "");
+    return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+}
+
+static int print_help(const struct process *process, const struct bh_option_set *sets)
+{
+    dprintf(STDOUT_FILENO,
+            "usage: %s --socket-path=PATH | --fd=FD [--option=value...]\n\n"
+            "A virtio-%s device for vhost-user front-ends: %s.\n\n",
+            process->tag, process->class->name, process->class->summary);
+    bh_options_help(sets, STDOUT_FILENO);
+    return EXIT_OK;
+}
+
+/* "Other options and arguments should be ignored": such a word wins over whatever stands beside it. */
+static bool has_word(int argc, char **argv, const char *word)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], word))
+            return true;
+    return false;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------ */
+
+static void connected(struct bh_vhost_user *server, void *owner, bool is)
+{
+    (void)bh_notify("STATUS=%s", is ? "serving a front-end" : "waiting for a front-end");
+}
+
+static void end(struct process *process);
+
+static void ended(struct bh_vhost_user *server, void *owner)
+{
+    end(owner);
+}
+
+static void stopped(struct bh_vhost_user *server, void *owner)
+{
+    struct process *process = owner;
+    bh_loop_stop(process->loop, EXIT_OK);
+}
+
+static const struct bh_vhost_user_owner owner_ops = {.connected = connected, .ended = ended, .stopped = stopped};
+
+static void not_quiet(struct bh_loop_timer *timer)
+{
+    struct process *process = BH_LOOP_OWNER(timer, struct process, patience);
+    bh_error(NULL, NULL, NULL, "requests are still in flight after %d s; ending without them", QUIET_MS / 1000);
+    bh_loop_stop(process->loop, EXIT_FAILED);
+}
+
+static void end(struct process *process)
+{
+    (void)bh_notify("STOPPING=1");
+    bh_loop_timer_set(process->loop, &process->patience, QUIET_MS, not_quiet);
+    bh_vhost_user_stop(process->server);
+}
+
+static void terminated(struct bh_loop_signal *source, const struct signalfd_siginfo *info)
+{
+    end(source->signo == SIGTERM ? BH_LOOP_OWNER(source, struct process, term)
+                                 : BH_LOOP_OWNER(source, struct process, interrupt));
+}
+
+/* The socket that the process serves on, from one of three places. *made: it is ours to remove at the end. */
+static int open_socket(struct process *process, int *fd, bool *made)
+{
+    const struct process_values *values = &process->values;
+    struct bh_listen_fd passed;
+    size_t passed_count = 0;
+    *made = false;
+    if (values->socket_path && values->fd != NO_FD) {
+        bh_error(NULL, NULL, NULL, "--socket-path and --fd exclude each other");
+        return BH_ERR_INVAL;
+    }
+    if (values->socket_path) {
+        int err = bh_socket_listen(values->socket_path, NULL, fd);
+        *made = !err;
+        return err;
+    }
+    if (values->fd != NO_FD) {
+        *fd = (int)values->fd;
+        if (fcntl(*fd, F_SETFD, FD_CLOEXEC) < 0) {
+            bh_error(NULL, NULL, NULL, "--fd=%llu is no open file descriptor", (unsigned long long)values->fd);
+            return BH_ERR_INVAL;
+        }
+        return BH_OK;
+    }
+    if (!bh_listen_fds(&passed, 1, &passed_count) && passed_count == 1) {
+        *fd = passed.fd;
+        return BH_OK;
+    }
+    bh_error(NULL, NULL, "give --socket-path=PATH or --fd=FD; --help tells more", "there is no socket to serve on");
+    return BH_ERR_INVAL;
+}
+
+static int serve(struct process *process, int fd)
+{
+    struct bh_device *dev = process->hosted->dev;
+    int status = EXIT_FAILED;
+    int err = bh_vhost_user_create(process->loop, dev, fd, NULL, NULL, &owner_ops, process, &process->server);
+    if (err) {
+        close(fd);
+        bh_error(NULL, NULL, "it must be a Unix stream socket", "cannot serve on the socket: %s", bh_err_text(err));
+        return err == BH_ERR_INVAL ? EXIT_USAGE : EXIT_FAILED;
+    }
+    if (bh_loop_signal_add(process->loop, &process->term, SIGTERM, terminated) ||
+        bh_loop_signal_add(process->loop, &process->interrupt, SIGINT, terminated)) {
+        bh_error(NULL, NULL, NULL, "cannot wait for signals");
+        return EXIT_FAILED;
+    }
+    (void)bh_notify("READY=1\nSTATUS=waiting for a front-end");
+    status = bh_loop_run(process->loop);
+    bh_loop_timer_cancel(&process->patience);
+    bh_loop_signal_remove(&process->term);
+    bh_loop_signal_remove(&process->interrupt);
+    process->abandoned = status != EXIT_OK;
+    if (status == EXIT_OK)
+        bh_vhost_user_destroy(process->server);
+    return status;
+}
+
+static int run(struct process *process)
+{
+    struct bh_features withheld = {{0}};
+    bool made = false;
+    int fd, status = EXIT_USAGE;
+    if (process->values.features && bh_features_parse(process->values.features, &withheld, NULL))
+        return EXIT_USAGE;
+    if (bh_loop_create(&process->loop)) {
+        bh_error(NULL, NULL, NULL, "no event loop: too many open files?");
+        return EXIT_FAILED;
+    }
+    bh_mem_init(&process->mem, NULL);
+    /* The class first: a front-end must not find a socket behind which nobody can serve. */
+    if (process->class->create(process->loop, &process->mem, process->class_values, NULL, &process->hosted)) {
+        status = EXIT_FAILED;
+        goto destroy_loop;
+    }
+    bh_device_withhold(process->hosted->dev, &withheld);
+    if (open_socket(process, &fd, &made))
+        goto destroy_device;
+    status = serve(process, fd);
+    if (made)
+        (void)unlink(process->values.socket_path);
+    if (process->abandoned)
+        _exit(EXIT_FAILED); /* what is in flight still points into our memory: nothing may be freed */
+destroy_device:
+    process->class->destroy(process->hosted);
+destroy_loop:
+    bh_loop_destroy(process->loop);
+    return status;
+}
+
+int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
+{
+    struct process process = {.class = class, .class_values = calloc(1, class->values_size)};
+    const struct bh_option_set sets[] = {
+        {process_options, &process.values, "Process"},
+        {class->options, process.class_values, "Device"},
+        {NULL, NULL, NULL},
+    };
+    int next, status = EXIT_USAGE;
+    snprintf(process.tag, sizeof(process.tag), "bulkhead-%s", class->name);
+    bh_diag_text_init(&process.text, STDERR_FILENO, process.tag);
+    bh_diag_set_default(&process.text.sink);
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error of the call, not the process's end */
+
+    if (has_word(argc, argv, "--print-capabilities")) {
+        status = print_capabilities(class);
+    } else if (has_word(argc, argv, "--help")) {
+        status = print_help(&process, sets);
+    } else if (has_word(argc, argv, "--version")) {
+        dprintf(STDOUT_FILENO, "%s %s\n", process.tag, BULKHEAD_VERSION);
+        status = EXIT_OK;
+    } else if (!process.class_values || bh_options_init(process_options, &process.values) ||
+               bh_options_init(class->options, process.class_values)) {
+        bh_error(NULL, NULL, NULL, "out of memory");
+        status = EXIT_FAILED;
+    } else if (bh_options_parse(sets, argc, argv, &next, NULL) == BH_OK) {
+        if (next < argc)
+            bh_error(NULL, NULL, "options begin with --", "there is no use for '%s'", argv[next]);
+        else
+            status = run(&process);
+    }
+    bh_options_fini(process_options, &process.values);
+    if (process.class_values)
+        bh_options_fini(class->options, process.class_values);
+    free(process.class_values);
+    bh_diag_set_default(NULL);
+    return status;
+}
