@@ -8,7 +8,6 @@
 #ifndef ABI_VHOST_USER_H
 #define ABI_VHOST_USER_H
 
-#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +17,7 @@ struct vhost_user_header {
     uint32_t flags;
     uint32_t size; /* of the payload */
 };
-static_assert(sizeof(struct vhost_user_header) == 12, "3 header fields of 32 bits");
+_Static_assert(sizeof(struct vhost_user_header) == 12, "3 header fields of 32 bits");
 
 #define VHOST_USER_VERSION_MASK    0x3u
 #define VHOST_USER_VERSION         0x1u
@@ -115,7 +114,7 @@ struct vhost_user_vring_state {
     uint32_t index;
     uint32_t num;
 };
-static_assert(sizeof(struct vhost_user_vring_state) == 8, "index, num");
+_Static_assert(sizeof(struct vhost_user_vring_state) == 8, "index, num");
 
 /*
  * ["A vring descriptor index for packed virtqueues"]: what SET_VRING_BASE and GET_VRING_BASE carry in `num` of a
@@ -135,8 +134,8 @@ struct vhost_user_vring_addr {
     uint64_t available;
     uint64_t log;
 };
-static_assert(sizeof(struct vhost_user_vring_addr) == 40, "index, flags and four addresses");
-static_assert(offsetof(struct vhost_user_vring_addr, available) == 24, "used stands before available");
+_Static_assert(sizeof(struct vhost_user_vring_addr) == 40, "index, flags and four addresses");
+_Static_assert(offsetof(struct vhost_user_vring_addr, available) == 24, "used stands before available");
 #define VHOST_USER_VRING_F_LOG (1u << 0)
 
 /* The u64 of SET_VRING_KICK, _CALL and _ERR. */
@@ -150,7 +149,7 @@ struct vhost_user_region {
     uint64_t user_address;
     uint64_t mmap_offset;
 };
-static_assert(sizeof(struct vhost_user_region) == 32, "four words of 64 bits");
+_Static_assert(sizeof(struct vhost_user_region) == 32, "four words of 64 bits");
 
 #define VHOST_USER_TABLE_REGIONS_MAX 8u /* of SET_MEM_TABLE, and most fds of one message */
 struct vhost_user_mem_table {
@@ -158,14 +157,14 @@ struct vhost_user_mem_table {
     uint32_t padding;
     struct vhost_user_region regions[VHOST_USER_TABLE_REGIONS_MAX];
 };
-static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "count and padding come first");
+_Static_assert(offsetof(struct vhost_user_mem_table, regions) == 8, "count and padding come first");
 
 /* ["Single memory region description"] */
 struct vhost_user_mem_region {
     uint64_t padding;
     struct vhost_user_region region;
 };
-static_assert(sizeof(struct vhost_user_mem_region) == 40, "padding and a region");
+_Static_assert(sizeof(struct vhost_user_mem_region) == 40, "padding and a region");
 
 /* ["Virtio device config space"] */
 struct vhost_user_config_header {
@@ -173,7 +172,7 @@ struct vhost_user_config_header {
     uint32_t size;
     uint32_t flags; /* enum vhost_user_config_flags */
 };
-static_assert(sizeof(struct vhost_user_config_header) == 12, "offset, size, flags");
+_Static_assert(sizeof(struct vhost_user_config_header) == 12, "offset, size, flags");
 #define VHOST_USER_CONFIG_MAX 256u
 enum vhost_user_config_flags { VHOST_USER_CONFIG_WRITABLE = 0, VHOST_USER_CONFIG_MIGRATION = 1 };
 
