@@ -9,7 +9,7 @@
 #ifndef DEVICES_CONSOLE_TERMINAL_H
 #define DEVICES_CONSOLE_TERMINAL_H
 
-#include "devices/console/console_log.h"
+#include "devices/console/log_file.h"
 #include "devices/console/port.h"
 #include <bulkhead/impl/loop.h>
 

@@ -8,7 +8,7 @@
  * its inode change. Each step may fail (a full disk, a folder taken away); the log then goes on with what it
  * has.
  */
-#include "devices/console/console_log.h"
+#include "devices/console/log_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,8 +5,8 @@
  * Threading: the loop's thread.   Ownership: `path` and `sink` are the caller's and outlive it.
  * May block: as writing to the host's page cache does.
  */
-#ifndef DEVICES_CONSOLE_CONSOLE_LOG_H
-#define DEVICES_CONSOLE_CONSOLE_LOG_H
+#ifndef DEVICES_CONSOLE_LOG_FILE_H
+#define DEVICES_CONSOLE_LOG_FILE_H
 
 #include <bulkhead/err.h>
 #include <bulkhead/impl/diag.h>
