@@ -26,19 +26,26 @@
 /* Limits that the checker enforces and that every reader may count on. */
 #define BH_PLAN_DOMAINS_MAX 1024
 #define BH_PLAN_DEVICES_MAX 16384
-#define BH_PLAN_NAME_MAX    31 /* bytes of a domain's, device's, link's or system's name: a node name [DTSpec 2.2.1] */
-#define BH_PLAN_CPUS_MAX    64 /* of one domain */
-#define BH_PLAN_PCI_SLOTS   31 /* devices of one domain: slots 1 to 31 of its bus; slot 0 is the host bridge */
+#define BH_PLAN_NAME_MAX                                                                                     \
+    31 /* bytes of a domain's, device's, link's or system's name: a node name [DTSpec 2.2.1] */
+#define BH_PLAN_CPUS_MAX  64 /* of one domain */
+#define BH_PLAN_PCI_SLOTS 31 /* devices of one domain: slots 1 to 31 of its bus; slot 0 is the host bridge */
 
-enum bh_plan_kind { BH_PLAN_VM };                     /* what a domain is */
-enum bh_plan_arch { BH_PLAN_ARM64 };                  /* what its CPUs execute */
-enum bh_plan_place { BH_PLAN_PROCESS };               /* where a backend runs: a device process of the host */
-enum bh_plan_transport { BH_PLAN_VHOST_USER };        /* how the engine reaches it: a Unix socket in the run directory */
-enum bh_plan_ready_kind { BH_PLAN_READY_STARTED,      /* as soon as its CPUs run */
-                          BH_PLAN_READY_CONSOLE };    /* when a text has appeared on a console */
-enum bh_plan_restart { BH_PLAN_RESTART_NEVER,         /* it stays stopped, however it ended */
-                       BH_PLAN_RESTART_ON_FAILURE,    /* unless it powered itself off */
-                       BH_PLAN_RESTART_ALWAYS };
+enum bh_plan_kind { BH_PLAN_VM };       /* what a domain is */
+enum bh_plan_arch { BH_PLAN_ARM64 };    /* what its CPUs execute */
+enum bh_plan_place { BH_PLAN_PROCESS }; /* where a backend runs: a device process of the host */
+enum bh_plan_transport {
+    BH_PLAN_VHOST_USER
+}; /* how the engine reaches it: a Unix socket in the run directory */
+enum bh_plan_ready_kind {
+    BH_PLAN_READY_STARTED, /* as soon as its CPUs run */
+    BH_PLAN_READY_CONSOLE
+}; /* when a text has appeared on a console */
+enum bh_plan_restart {
+    BH_PLAN_RESTART_NEVER,      /* it stays stopped, however it ended */
+    BH_PLAN_RESTART_ON_FAILURE, /* unless it powered itself off */
+    BH_PLAN_RESTART_ALWAYS
+};
 
 /* One option of a device, as it would be typed: "--name=value". A bool's value is "on" or "off". */
 struct bh_plan_option {
@@ -134,8 +141,8 @@ struct bh_plan_create {
 };
 
 struct bh_plan {
-    char *name;   /* of the system: names its run directory */
-    char *source; /* the description's path, as given */
+    char *name;                     /* of the system: names its run directory */
+    char *source;                   /* the description's path, as given */
     struct bh_plan_domain *domains; /* in the order of the description */
     size_t domain_count;
     struct bh_plan_device *devices; /* by domain, then in the order of the description */
@@ -144,7 +151,8 @@ struct bh_plan {
     size_t link_count;
     struct bh_plan_create *creates; /* by path */
     size_t create_count;
-    uint32_t *start_order; /* domain_count indexes: each domain after all that it depends on; stop in reverse */
+    uint32_t
+        *start_order; /* domain_count indexes: each domain after all that it depends on; stop in reverse */
 };
 
 /* NULL is allowed. */
@@ -167,7 +175,8 @@ int bh_plan_from_json(const char *text, size_t length, const char *file, struct 
 /* Look-ups by name; BH_PLAN_NONE or NULL where there is none. */
 uint32_t bh_plan_domain_find(const struct bh_plan *plan, const char *name);
 uint32_t bh_plan_device_find(const struct bh_plan *plan, uint32_t domain, const char *name);
-const char *bh_plan_option_value(const struct bh_plan_device *device, const char *name); /* the first of that name */
+const char *bh_plan_option_value(const struct bh_plan_device *device,
+                                 const char *name); /* the first of that name */
 
 /* The enums' words in JSON and in messages ("on-failure"). Never NULL for a value of the enum. */
 const char *bh_plan_arch_name(enum bh_plan_arch arch);

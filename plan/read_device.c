@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual device's node: its class, its options by the class's own table, and the few properties that every
+ * device may have.
+ *
+ * Theory of operation: a property's value is turned into the text that a user would type after "--name=", and
+ * that text goes through bh_option_set() into a scratch block as large as the table's offsets ask for. So the
+ * description is held to exactly what the command line is held to, without a second copy of the rules. The plan
+ * keeps the texts.
+ */
+#include "plan/draft.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+#define NAMES_MAX    64 /* options of one class, for "did you mean" */
+
+static const char *const device_properties[] = {
+    "compatible",           "label",        "phandle", "status", "bulkhead,served-by",
+    "bulkhead,create-size", "bulkhead,link"};
+
+static const struct bh_option *find_option(const struct bh_option *table, const char *name)
+{
+    const struct bh_option *option = table == NULL ? NULL : bh_option_find(table, name);
+
+    return option == NULL || option->cli_only ? NULL : option;
+}
+
+static void unknown_property(struct bh_draft *draft, const struct bh_draft_device *from,
+                             const struct bh_tree_property *property)
+{
+    const struct bh_option *tables[2] = {from->class_->options, draft->settings->common};
+    const char *names[NAMES_MAX];
+    char what[64];
+    size_t count = 0;
+
+    for (size_t t = 0; t < COUNT(tables); t++) {
+        for (const struct bh_option *option = tables[t]; option != NULL && option->name != NULL; option++) {
+            if (!option->cli_only && count < NAMES_MAX)
+                names[count++] = option->name;
+        }
+    }
+    for (size_t i = 0; i < COUNT(device_properties) && count < NAMES_MAX; i++)
+        names[count++] = device_properties[i];
+    (void)snprintf(what, sizeof(what), "property of a %s", from->class_->name);
+    bh_draft_unknown(draft, &property->where, what, property->name, names, count);
+}
+
+/* A value that is no text, as text: an empty property, a cell, six bytes. */
+static char *spell_value(struct bh_draft *draft, const struct bh_option *option,
+                         const struct bh_tree_property *property)
+{
+    const uint8_t *data = property->data;
+    struct bh_arena *arena = &draft->box->arena;
+
+    if (option->type == BH_OPT_BOOL && property->size == 0)
+        return bh_arena_string(arena, "on");
+    if ((option->type == BH_OPT_UINT || option->type == BH_OPT_SIZE) && property->size == 4)
+        return bh_arena_format(arena, "%u", bh_tree_cell(data));
+    if (option->type == BH_OPT_MAC && property->size == 6)
+        return bh_arena_format(arena, "%02x:%02x:%02x:%02x:%02x:%02x", data[0], data[1], data[2], data[3],
+                               data[4], data[5]);
+    return NULL;
+}
+
+static char *text_value(struct bh_draft *draft, const struct bh_option *option,
+                        const struct bh_diag_where *where, const char *text)
+{
+    if (option->type == BH_OPT_PATH)
+        return bh_draft_path(draft, where, text);
+    return bh_arena_string(&draft->box->arena, text);
+}
+
+static const char *wanted(const struct bh_option *option)
+{
+    switch (option->type) {
+    case BH_OPT_BOOL: return "a switch: empty, \"on\" or \"off\"";
+    case BH_OPT_UINT: return "a number: one cell or one string";
+    case BH_OPT_SIZE: return "a size: one string or one cell";
+    case BH_OPT_MAC: return "a MAC address: one string or six bytes";
+    case BH_OPT_LIST: return "one or more strings";
+    default: return "one string";
+    }
+}
+
+static int add_option(struct bh_draft *draft, uint32_t index, const struct bh_option *table,
+                      const struct bh_option *option, const struct bh_tree_property *property, void *scratch)
+{
+    struct bh_plan_device *to = &draft->plan->devices[index];
+    bool is_text = bh_tree_is_text(property);
+    const char *text = is_text ? bh_tree_next_text(property, NULL) : NULL;
+    char *value = is_text ? NULL : spell_value(draft, option, property);
+
+    if ((is_text && option->type != BH_OPT_LIST && strlen(text) + 1 != property->size) ||
+        (!is_text && value == NULL)) {
+        bh_report_error(draft->report, &property->where, NULL, option->help, "`%s` must be %s", option->name,
+                        wanted(option));
+        return BH_OK;
+    }
+    do {
+        if (is_text)
+            value = text_value(draft, option, &property->where, text);
+        if (value == NULL)
+            return BH_OK; /* an empty path: reported */
+        if (bh_option_set(table, scratch, option->name, value, &draft->report->sink, &property->where) !=
+            BH_OK)
+            return BH_OK; /* reported there */
+        to->options[to->option_count].name = bh_arena_string(&draft->box->arena, option->name);
+        to->options[to->option_count].value = value;
+        if (to->options[to->option_count++].name == NULL)
+            return BH_ERR_NOMEM;
+        text = is_text ? bh_tree_next_text(property, text) : NULL;
+    } while (text != NULL);
+    return BH_OK;
+}
+
+static void read_common(struct bh_draft *draft, struct bh_draft_device *from)
+{
+    const struct bh_tree_node *node = from->node, *server;
+    const struct bh_tree_property *served = bh_tree_property(node, "bulkhead,served-by");
+    enum bh_found found = bh_value_size(draft, node, "bulkhead,create-size", &from->create_size);
+    const char *text;
+
+    if (found == BH_BAD)
+        from->create_size = 512; /* a size was meant: nothing more is said of a missing image */
+    if (found == BH_FOUND && (from->create_size == 0 || from->create_size % 512 != 0))
+        bh_report_error(draft->report, &bh_tree_property(node, "bulkhead,create-size")->where, NULL,
+                        "for example \"64M\"",
+                        "`bulkhead,create-size` must be a multiple of 512 bytes, and not 0");
+    found = bh_value_node(draft, node, "bulkhead,link", &from->link);
+    if (found != BH_ABSENT)
+        from->link_at = bh_tree_property(node, "bulkhead,link")->where;
+    draft->holes |= found == BH_BAD;
+    if (served == NULL)
+        return;
+    if (served->size != 4) {
+        if (bh_value_text(draft, node, "bulkhead,served-by", &text) == BH_FOUND &&
+            strcmp(text, "process") != 0)
+            bh_report_error(draft->report, &served->where, NULL,
+                            "leave `bulkhead,served-by` out: a process of the host serves it",
+                            "nobody serves the device: \"%s\" is no server", text);
+        return;
+    }
+    if (bh_value_node(draft, node, "bulkhead,served-by", &server) == BH_FOUND)
+        bh_report_error(draft->report, &served->where, &server->where,
+                        "leave `bulkhead,served-by` out: a process of the host serves it",
+                        "nobody serves the device: %s, which it names, serves no %s", server->path,
+                        from->class_->name);
+}
+
+static const struct bh_plan_class *find_class(struct bh_draft *draft, const struct bh_tree_node *node)
+{
+    static const char prefix[] = "bulkhead,";
+    const struct bh_tree_property *property = bh_tree_property(node, "compatible");
+    const struct bh_plan_class *class_ = draft->settings->classes;
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+
+    for (; class_->name != NULL; class_++) {
+        char *word = bh_arena_format(&draft->arena, "%s%s", prefix, class_->name);
+
+        if (word != NULL && bh_tree_compatible(node, word))
+            return class_;
+        if (word != NULL && count < NAMES_MAX)
+            names[count++] = word;
+    }
+    for (const char *text = NULL; (text = bh_tree_next_text(property, text)) != NULL;) {
+        if (strncmp(text, prefix, sizeof(prefix) - 1) == 0)
+            bh_draft_unknown(draft, &property->where, "device class", text, names, count);
+    }
+    return NULL;
+}
+
+/* What the class's roles ask about later. */
+static void note_roles(struct bh_draft *draft, uint32_t index)
+{
+    struct bh_draft_device *from = &draft->devices[index];
+    const struct bh_plan_class *class_ = from->class_;
+    const struct bh_tree_property *image =
+        class_->image == NULL ? NULL : bh_tree_property(from->node, class_->image);
+    const struct bh_tree_property *mac =
+        class_->mac == NULL ? NULL : bh_tree_property(from->node, class_->mac);
+    const struct bh_tree_property *forward =
+        class_->forward == NULL ? NULL : bh_tree_property(from->node, class_->forward);
+    const char *read_only = class_->read_only == NULL
+                                ? NULL
+                                : bh_plan_option_value(&draft->plan->devices[index], class_->read_only);
+
+    from->image =
+        class_->image == NULL ? NULL : bh_plan_option_value(&draft->plan->devices[index], class_->image);
+    from->image_at = image == NULL ? from->node->where : image->where;
+    from->mac_at = mac == NULL ? from->node->where : mac->where;
+    from->forward_at = forward == NULL ? from->node->where : forward->where;
+    from->read_only = read_only != NULL && (strcmp(read_only, "on") == 0 || strcmp(read_only, "true") == 0 ||
+                                            strcmp(read_only, "yes") == 0 || strcmp(read_only, "1") == 0);
+    if (from->create_size != 0 && from->image == NULL)
+        bh_report_error(draft->report, &bh_tree_property(from->node, "bulkhead,create-size")->where, NULL,
+                        "only a device with an image has a size to create it with",
+                        "`bulkhead,create-size` has nothing to create");
+}
+
+static void check_required(struct bh_draft *draft, const struct bh_draft_device *from,
+                           const struct bh_option *table)
+{
+    for (; table != NULL && table->name != NULL; table++) {
+        if (table->required && !table->cli_only && bh_tree_property(from->node, table->name) == NULL)
+            bh_draft_missing(draft, from->node, table->name, table->help);
+    }
+}
+
+static void check_one_of(struct bh_draft *draft, const struct bh_draft_device *from)
+{
+    const struct bh_tree_property *first = NULL;
+    char *list = NULL;
+    bool ok = true;
+
+    for (const char *const *name = from->class_->one_of; name != NULL && *name != NULL; name++) {
+        const struct bh_tree_property *property = bh_tree_property(from->node, *name);
+
+        list = bh_arena_format(&draft->arena, "%s%s`%s`", list == NULL ? "" : list,
+                               list == NULL ? "" : " or ", *name);
+        if (property != NULL && first != NULL) {
+            bh_report_error(draft->report, &property->where, &first->where, "take one of them away",
+                            "`%s` and `%s` exclude one another", first->name, property->name);
+            ok = false;
+        }
+        first = property != NULL ? property : first;
+    }
+    if (ok && first == NULL && list != NULL)
+        bh_report_error(draft->report, &from->node->where, NULL, "give it one of them", "a %s needs %s",
+                        from->class_->name, list);
+}
+
+/* A zeroed block that takes every value of the table. */
+static void *scratch_for(struct bh_draft *draft, const struct bh_option *table)
+{
+    size_t size = 0;
+
+    for (const struct bh_option *option = table; option != NULL && option->name != NULL; option++) {
+        if (option->offset + 64 > size)
+            size = option->offset + 64;
+    }
+    return bh_arena_alloc(&draft->arena, 1, size);
+}
+
+static size_t count_values(const struct bh_tree_node *node)
+{
+    size_t count = 1; /* room for a MAC address that the planner makes up */
+
+    for (uint32_t i = 0; i < node->property_count; i++) {
+        const struct bh_tree_property *property = &node->properties[i];
+
+        count++;
+        if (!bh_tree_is_text(property))
+            continue;
+        for (uint32_t k = 0; k + 1 < property->size; k++)
+            count += property->data[k] == '\0';
+    }
+    return count;
+}
+
+static int read_options(struct bh_draft *draft, uint32_t index)
+{
+    struct bh_draft_device *from = &draft->devices[index];
+    const struct bh_option *tables[2] = {from->class_->options, draft->settings->common};
+    void *scratch[2] = {NULL, NULL};
+    int err = BH_OK;
+
+    for (size_t t = 0; t < COUNT(tables) && err == BH_OK; t++) {
+        scratch[t] = scratch_for(draft, tables[t]);
+        err = scratch[t] == NULL ? BH_ERR_NOMEM : BH_OK;
+    }
+    for (uint32_t i = 0; i < from->node->property_count && err == BH_OK; i++) {
+        const struct bh_tree_property *property = &from->node->properties[i];
+        const struct bh_option *option = NULL;
+        bool known = false;
+        size_t t = 0;
+
+        for (size_t k = 0; k < COUNT(device_properties) && !known; k++)
+            known = strcmp(device_properties[k], property->name) == 0;
+        for (; t < COUNT(tables) && !known && option == NULL; t++)
+            option = find_option(tables[t], property->name);
+        if (option != NULL)
+            err = add_option(draft, index, tables[t - 1], option, property, scratch[t - 1]);
+        else if (!known)
+            unknown_property(draft, from, property);
+    }
+    for (size_t t = 0; t < COUNT(tables); t++) {
+        if (scratch[t] != NULL && tables[t] != NULL)
+            bh_options_fini(tables[t], scratch[t]);
+        check_required(draft, from, tables[t]);
+    }
+    return err;
+}
+
+int bh_draft_read_device(struct bh_draft *draft, uint32_t index)
+{
+    struct bh_draft_device *from = &draft->devices[index];
+    struct bh_plan_device *to = &draft->plan->devices[index];
+    int err;
+
+    from->class_ = find_class(draft, from->node);
+    if (from->class_ == NULL)
+        return BH_OK;
+    to->class_name = bh_arena_string(&draft->box->arena, from->class_->name);
+    to->virtio_id = from->class_->virtio_id;
+    to->place = BH_PLAN_PROCESS;
+    to->transport = BH_PLAN_VHOST_USER;
+    to->options = bh_arena_alloc(&draft->box->arena, count_values(from->node), sizeof(*to->options));
+    if (to->class_name == NULL || to->options == NULL)
+        return BH_ERR_NOMEM;
+    read_common(draft, from);
+    err = read_options(draft, index);
+    check_one_of(draft, from);
+    note_roles(draft, index);
+    return err;
+}
