@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network class with one of the host's netports behind it.
+ */
+#include "devices/net/net_host.h"
+#include "abi/virtio_net.h"
+#include "devices/net/net.h"
+#include "devices/net/net_options.h"
+#include "devices/net/ports.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+struct net_host {
+    struct bh_hosted hosted;
+    struct bh_net net;
+    enum bh_net_port_kind kind;
+    struct bh_netport *port;
+    struct bh_netport null_port;
+    void *queue_blocks[BH_NET_QUEUES];
+};
+
+static int create_port(struct net_host *host, struct bh_loop *loop, const struct bh_net_values *v,
+                       struct bh_diag_sink *sink)
+{
+    struct bh_port_slirp_setup user = {.subnet = v->subnet,
+                                       .hostname = v->hostname,
+                                       .restricted = v->restricted,
+                                       .dhcp = v->dhcp,
+                                       .dns = v->dns,
+                                       .ipv6 = v->ipv6,
+                                       .mtu = (uint32_t)v->mtu,
+                                       .forward = v->forward};
+    bool linked = v->link_path || v->link_fd != BH_NET_NO_FD;
+
+    host->kind = v->port != BH_NET_AUTO ? (enum bh_net_port_kind)v->port : linked ? BH_NET_LINK : BH_NET_USER;
+    if (host->kind != BH_NET_USER && v->forward.count > 0) {
+        bh_error(sink, NULL, "leave one of the two out", "forward needs the user network, not another port");
+        return BH_ERR_INVAL;
+    }
+    switch (host->kind) {
+    case BH_NET_LINK:
+        if (!linked) {
+            bh_error(sink, NULL, "say --link-path=PATH", "port=link needs a path on which the ends meet");
+            return BH_ERR_INVAL;
+        }
+        return bh_port_link_create(loop, v->link_path, (int)v->link_fd, (uint32_t)v->mtu, sink, &host->port);
+    case BH_NET_NULL: host->port = bh_port_null(&host->null_port, (uint32_t)v->mtu); return BH_OK;
+    default: return bh_port_slirp_create(loop, &user, sink, &host->port);
+    }
+}
+
+static void destroy_port(struct net_host *host)
+{
+    switch (host->kind) {
+    case BH_NET_LINK: bh_port_link_destroy(host->port); break;
+    case BH_NET_USER: bh_port_slirp_destroy(host->port); break;
+    default: break;
+    }
+}
+
+/* A random address, locally administered, of one station, where the user gave none. */
+static int choose_mac(const struct bh_net_values *v, uint8_t *mac)
+{
+    static const uint8_t none[6];
+
+    memcpy(mac, v->mac, 6);
+    if (memcmp(mac, none, 6) != 0)
+        return BH_OK;
+    if (getrandom(mac, 6, GRND_NONBLOCK) != 6)
+        return BH_ERR_IO;
+    mac[0] = (uint8_t)((mac[0] & 0xfcu) | 2u);
+    return BH_OK;
+}
+
+static void free_host(struct net_host *host)
+{
+    for (unsigned i = 0; i < BH_NET_QUEUES; i++)
+        free(host->queue_blocks[i]);
+    free(host);
+}
+
+static struct net_host *allocate(uint16_t size, struct bh_virtq_memory *memory)
+{
+    struct net_host *host = calloc(1, sizeof(*host));
+
+    if (!host)
+        return NULL;
+    for (unsigned i = 0; i < BH_NET_QUEUES; i++) {
+        host->queue_blocks[i] = malloc(bh_virtq_memory_bytes(size, BH_NET_CHAINS, BH_NET_SEGS));
+        if (!host->queue_blocks[i]) {
+            free_host(host);
+            return NULL;
+        }
+        bh_virtq_memory_place(&memory[i], host->queue_blocks[i], size, BH_NET_CHAINS, BH_NET_SEGS);
+    }
+    return host;
+}
+
+static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, struct bh_diag_sink *sink,
+                  struct bh_hosted **hosted)
+{
+    const struct bh_net_values *v = values;
+    struct bh_virtq_memory memory[BH_NET_QUEUES];
+    struct bh_net_setup setup = {.mtu = v->offer_mtu ? (uint16_t)v->mtu : 0};
+    struct net_host *host = allocate((uint16_t)v->queue_size, memory);
+
+    if (!host)
+        return BH_ERR_NOMEM;
+    int err = choose_mac(v, setup.mac);
+    if (!err)
+        err = create_port(host, loop, v, sink);
+    if (err) {
+        free_host(host);
+        return err;
+    }
+    bh_net_init(&host->net, mem, memory, host->port, &setup);
+    host->hosted = (struct bh_hosted){.class = &bh_net_hosted, .dev = &host->net.dev};
+    *hosted = &host->hosted;
+    return BH_OK;
+}
+
+static void destroy(struct bh_hosted *hosted)
+{
+    struct net_host *host = BH_CONTAINER(hosted, struct net_host, hosted);
+    destroy_port(host);
+    free_host(host);
+}
+
+static const char *const capabilities[] = {NULL};
+
+const struct bh_hosted_class bh_net_hosted = {
+    .name = "net",
+    .summary = "a network card on a user-mode network or a link to another net",
+    .virtio_id = VIRTIO_ID_NET,
+    .options = bh_net_options,
+    .values_size = sizeof(struct bh_net_values),
+    .capabilities = capabilities,
+    .create = create,
+    .destroy = destroy,
+};

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The netports of a host: a user-mode network, and one end of a link between two nets.
+ *
+ * Threading: the loop's thread.   Ownership: what create made is its owner's until destroy.
+ * May block: create may (it opens sockets).
+ */
+#ifndef DEVICES_NET_PORTS_H
+#define DEVICES_NET_PORTS_H
+
+#include "devices/net/port.h"
+#include <bulkhead/impl/diag.h>
+#include <bulkhead/impl/loop.h>
+#include <bulkhead/impl/option.h>
+
+struct bh_port_slirp_setup {
+    const char *subnet;   /* "10.0.2.0/24" */
+    const char *hostname; /* for DHCP; may be NULL */
+    bool restricted;      /* the guest reaches nothing but what is forwarded to it */
+    bool dhcp, dns, ipv6;
+    uint32_t mtu;
+    struct bh_option_list forward; /* "PROTO:[ADDRESS:]PORT:[GUEST-ADDRESS:]GUEST-PORT" */
+};
+/* BH_ERR_INVAL: a value that cannot be read; BH_ERR_BUSY: a host port is taken; both said on `sink`; _NOMEM. */
+int bh_port_slirp_create(struct bh_loop *loop, const struct bh_port_slirp_setup *setup,
+                         struct bh_diag_sink *sink, struct bh_netport **port) BH_MUST_USE;
+void bh_port_slirp_destroy(struct bh_netport *port);
+
+/*
+ * A link's end: over `path` (both ends name the same; who comes first listens), or over `fd` when path is NULL,
+ * one of a socketpair of SOCK_SEQPACKET, which the port then owns. BH_ERR_RANGE: the path is too long;
+ * BH_ERR_NOENT: its folder is not there; BH_ERR_INVAL: the fd is no such socket; said on `sink`; _NOMEM.
+ */
+int bh_port_link_create(struct bh_loop *loop, const char *path, int fd, uint32_t mtu,
+                        struct bh_diag_sink *sink, struct bh_netport **port) BH_MUST_USE;
+void bh_port_link_destroy(struct bh_netport *port);
+
+/* Takes every frame and gives none. */
+struct bh_netport *bh_port_null(struct bh_netport *memory, uint32_t mtu);
+
+#endif
