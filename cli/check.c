@@ -100,9 +100,12 @@ const struct bh_verb bh_verb_check = {
     .name = "check",
     .words = "SYSTEM.dts",
     .summary = "Check a description, and name every error with its place",
-    .text = "Reads a System Device Tree, as source (.dts, through dtc) or blob (.dtb), and checks that all that it "
-            "asks for can be had: memory, cores, images, addresses, ports, devices, links, an order of starting. Every "
-            "error is reported, with file and line (for a blob: the node), with the other place where two collide, and "
+    .text = "Reads a System Device Tree, as source (.dts, through dtc) or blob (.dtb), and checks that all "
+            "that it "
+            "asks for can be had: memory, cores, images, addresses, ports, devices, links, an order of "
+            "starting. Every "
+            "error is reported, with file and line (for a blob: the node), with the other place where two "
+            "collide, and "
             "with what to do. Nothing is started or written.",
     .options = options,
     .run = run,

@@ -41,8 +41,8 @@ static void print_ready(const struct bh_plan *plan, const struct bh_plan_domain 
         printf("  ready        as soon as its CPUs run\n");
     else
         printf("  ready        when %s says \"%s\", within %g s\n",
-               ready->console == BH_PLAN_NONE ? "the early console" : plan->devices[ready->console].name, ready->pattern,
-               ready->timeout_ms / 1000.0);
+               ready->console == BH_PLAN_NONE ? "the early console" : plan->devices[ready->console].name,
+               ready->pattern, ready->timeout_ms / 1000.0);
 }
 
 static void print_domain(const struct bh_plan *plan, const struct bh_plan_domain *domain)
@@ -121,7 +121,8 @@ const struct bh_verb bh_verb_plan = {
     .name = "plan",
     .words = "SYSTEM.dts",
     .summary = "Show what a description would run, where and in which order",
-    .text = "Checks the description as `bulkhead check` does, then shows the plan that `bulkhead up` would bring up. "
+    .text = "Checks the description as `bulkhead check` does, then shows the plan that `bulkhead up` would "
+            "bring up. "
             "With --json it is the plan's canonical form, as it stands in the run directory.",
     .options = options,
     .run = run,

@@ -13,7 +13,12 @@
 static const char *const blk_stores[] = {"blk-file", "ram-size", "null-size", NULL};
 
 const struct bh_plan_class bh_plan_classes[] = {
-    {.name = "net", .virtio_id = 1, .options = bh_net_options, .mac = "mac", .forward = "forward", .linkable = true},
+    {.name = "net",
+     .virtio_id = 1,
+     .options = bh_net_options,
+     .mac = "mac",
+     .forward = "forward",
+     .linkable = true},
     {.name = "blk",
      .virtio_id = 2,
      .options = bh_blk_option_table,

@@ -17,16 +17,17 @@ extern const struct bh_plan_class bh_plan_classes[];
 struct bh_plan_words {
     char *cache_dir, *state_dir;
 };
-#define BH_PLAN_WORDS_OPTIONS                                                                                      \
-    {.name = "cache-dir",                                                                                          \
-     .type = BH_OPT_PATH,                                                                                          \
-     .offset = offsetof(struct bh_plan_words, cache_dir),                                                          \
-     .arg = "DIR",                                                                                                 \
-     .help = "what cache:NAME in the description means; else $XDG_CACHE_HOME/bulkhead, ~/.cache/bulkhead"},        \
-    {                                                                                                              \
-        .name = "state-dir", .type = BH_OPT_PATH, .offset = offsetof(struct bh_plan_words, state_dir),             \
-        .arg = "DIR",                                                                                              \
-        .help = "what state:NAME means; else $XDG_STATE_HOME/bulkhead/SYSTEM, ~/.local/state/bulkhead/SYSTEM"      \
+#define BH_PLAN_WORDS_OPTIONS                                                                                \
+    {.name = "cache-dir",                                                                                    \
+     .type = BH_OPT_PATH,                                                                                    \
+     .offset = offsetof(struct bh_plan_words, cache_dir),                                                    \
+     .arg = "DIR",                                                                                           \
+     .help = "what cache:NAME in the description means; else $XDG_CACHE_HOME/bulkhead, ~/.cache/bulkhead"},  \
+    {                                                                                                        \
+        .name = "state-dir", .type = BH_OPT_PATH, .offset = offsetof(struct bh_plan_words, state_dir),       \
+        .arg = "DIR",                                                                                        \
+        .help =                                                                                              \
+            "what state:NAME means; else $XDG_STATE_HOME/bulkhead/SYSTEM, ~/.local/state/bulkhead/SYSTEM"    \
     }
 
 /* bh_plan_make() with the classes above. `plan` NULL: only check. */

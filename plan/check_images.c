@@ -88,7 +88,7 @@ static const char *other_kernel(const struct head *head)
     return "use arch/arm64/boot/Image of a kernel's build, or what Debian calls /boot/vmlinuz of arm64";
 }
 
-/* The file's length by its PE section table; 0: it is no PE file, or one that we cannot follow. */
+/* The file's length by its PE section table and its signature; 0: it is no PE file, or one that we cannot follow. */
 static uint64_t pe_length(const struct head *head)
 {
     uint64_t at, sections, table, length = 0;
@@ -107,6 +107,10 @@ static uint64_t pe_length(const struct head *head)
         if (end > length)
             length = end;
     }
+    at += 24 + 112 + 4 * 8; /* a PE32+ header's data directory 4: certificates, behind everything */
+    if (at + 8 <= table && at + 8 <= head->size && little(head->data + at, 4) != 0 &&
+        little(head->data + at, 4) + little(head->data + at + 4, 4) > length)
+        length = little(head->data + at, 4) + little(head->data + at + 4, 4);
     return length;
 }
 

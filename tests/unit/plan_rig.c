@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The planner's test rig: classes, images, output. */
+/* The planner's test rig: classes, output. */
 #include "tests/unit/plan_rig.h"
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct values {
@@ -82,77 +80,8 @@ const struct bh_plan_class plan_rig_classes[] = {{.name = "blk",
                                                  {.name = "fs", .virtio_id = 26, .options = fs_options},
                                                  {.name = NULL}};
 
-static int write_file(const struct plan_rig *rig, const char *name, const void *data, size_t size,
-                      off_t length)
-{
-    char path[128];
-    int fd, done;
-
-    snprintf(path, sizeof(path), "%s/%s", rig->folder, name);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return -1;
-    done = (size == 0 || write(fd, data, size) == (ssize_t)size) && ftruncate(fd, length) == 0;
-    close(fd);
-    return done ? 0 : -1;
-}
-
-static void put(uint8_t *at, uint64_t value, unsigned bytes)
-{
-    while (bytes-- > 0) {
-        *at++ = (uint8_t)value;
-        value >>= 8;
-    }
-}
-
-/*
- * An arm64 Image with an EFI stub's headers: 16 KiB of file, 4 MiB in memory
- * [Linux, Documentation/arm64/booting.rst; PE/COFF, section table].
- */
-static void make_kernel(uint8_t head[512])
-{
-    memset(head, 0, 512);
-    memcpy(head, "MZ", 2);
-    put(head + 16, 4u << 20, 8); /* image_size */
-    memcpy(head + 56, "ARM\x64", 4);
-    put(head + 0x3c, 0x40, 4); /* the PE header's offset */
-    memcpy(head + 0x40, "PE\0\0", 4);
-    put(head + 0x46, 1, 2);            /* sections */
-    put(head + 0x54, 0xf0, 2);         /* optional header */
-    put(head + 0x148 + 16, 0x3000, 4); /* SizeOfRawData */
-    put(head + 0x148 + 20, 0x1000, 4); /* PointerToRawData */
-}
-
-int plan_rig_setup(struct plan_rig *rig)
-{
-    uint8_t kernel[512];
-
-    memset(rig, 0, sizeof(*rig));
-    snprintf(rig->folder, sizeof(rig->folder), "%s", "/tmp/bulkhead-plan-XXXXXX");
-    if (mkdtemp(rig->folder) == NULL)
-        return -1;
-    rig->settings = (struct bh_plan_settings){.classes = plan_rig_classes,
-                                              .common = common_options,
-                                              .cache_dir = rig->folder,
-                                              .state_dir = rig->folder};
-    make_kernel(kernel);
-    return write_file(rig, "Image", kernel, sizeof(kernel), 0x4000) |
-           write_file(rig, "Image.half", kernel, sizeof(kernel), 0x3fff) |
-           write_file(rig, "ramdisk", "\x1f\x8b", 2, 1000) | write_file(rig, "a.img", NULL, 0, 1 << 20) |
-           write_file(rig, "odd.img", NULL, 0, (1 << 20) + 256);
-}
-
-void plan_rig_teardown(struct plan_rig *rig)
-{
-    static const char *const names[] = {"Image", "Image.half", "ramdisk", "a.img", "odd.img"};
-    char path[128];
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        snprintf(path, sizeof(path), "%s/%s", rig->folder, names[i]);
-        unlink(path);
-    }
-    rmdir(rig->folder);
-}
+const struct bh_plan_settings plan_rig_settings = {
+    .classes = plan_rig_classes, .common = common_options, .cache_dir = "/cache", .state_dir = "/state"};
 
 char *plan_rig_read(const char *file, size_t *size)
 {
@@ -180,7 +109,7 @@ static void replace(char *text, const char *folder, const char *word)
     }
 }
 
-char *plan_rig_run(struct plan_rig *rig, const char *file, int *err, struct bh_plan **plan)
+char *plan_rig_run(const char *file, int *err, struct bh_plan **plan)
 {
     struct bh_diag_text text;
     int fd = memfd_create("output", MFD_CLOEXEC);
@@ -188,14 +117,13 @@ char *plan_rig_run(struct plan_rig *rig, const char *file, int *err, struct bh_p
     char *output, *here;
 
     bh_diag_text_init(&text, fd, NULL);
-    *err = bh_plan_make(&rig->settings, file, &text.sink, plan);
+    *err = bh_plan_make(&plan_rig_settings, file, &text.sink, plan);
     size = lseek(fd, 0, SEEK_END);
     output = calloc(1, (size_t)size + 1);
     if (output != NULL && pread(fd, output, (size_t)size, 0) != size)
         output[0] = '\0';
     close(fd);
     here = getcwd(NULL, 0);
-    replace(output, rig->folder, "CACHE");
     replace(output, here, "HERE");
     free(here);
     return output;
