@@ -141,7 +141,7 @@ static int find_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, const 
             result = result > 0 ? result : BH_ERR_PENDING;
         else if (ring[i] == NULL)
             result = BH_BROKEN_RING_FAULT;
-        else if (addr[i].raw % part->align != 0 || (uintptr_t)span.host % part->align != 0)
+        else if (((addr[i].raw | (uintptr_t)span.host) & (part->align - 1u)) != 0)
             result = BH_BROKEN_RING_ALIGN;
         *slots |= bh_mem_slot_bit(span.slot);
     }

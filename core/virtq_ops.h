@@ -13,7 +13,7 @@
 enum { RING_DESC, RING_DRIVER, RING_DEVICE, RING_PARTS };
 
 struct bh_virtq_ring_part {
-    uint8_t align;
+    uint8_t align;      /* a power of 2 */
     uint8_t access;     /* of enum bh_mem_access */
     uint8_t entry_size; /* bytes an entry, and once */
     uint8_t fixed_size;

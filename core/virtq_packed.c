@@ -59,7 +59,7 @@ static int packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max
 
     while (count < max) {
         struct bh_chain *chain = virtq_next_chain(q);
-        /* Acquire: pairs with the driver's barrier before it wrote the flags [virtio-1.4 2.8.19.2]. */
+        /* Acquire: pairs with the driver's barrier before it wrote the flags [virtio-1.4 2.8.21.1.1]. */
         uint16_t flags = ring_load16_acquire(&desc_ring(q)[q->state.avail].flags);
 
         if (!is_available(flags, q->state.avail_wrap))
@@ -99,7 +99,7 @@ static int packed_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain 
     return result;
 }
 
-/* A used descriptor's flags [virtio-1.4 2.8.1, 2.8.4]. */
+/* A used descriptor's flags [virtio-1.4 2.8.1, 2.8.3]. */
 static inline uint16_t used_flags(const struct bh_chain *chain, bool wrap)
 {
     return (uint16_t)((wrap ? LAP_FLAGS : 0u) | (chain->written ? VIRTQ_DESC_F_WRITE : 0u));

@@ -118,7 +118,7 @@ static unsigned split_publish(struct bh_virtq *q, struct bh_chain *const *chains
     }
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_split_link(q->inflight, chains, count);
-    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.2]. */
+    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.1]. */
     ring_store16_release(&used->idx, index);
     if (BH_UNLIKELY(q->view.mem->log != NULL))
         virtq_dirty(q, &used->idx, sizeof(used->idx));

@@ -46,10 +46,8 @@ void ring_open(struct ring *r, uint64_t features, uint16_t size, uint16_t chains
     r->features = bh_features_of64(features);
     r->packed = bh_features_has(&r->features, BH_F_RING_PACKED);
     r->size = size;
-    r->low = aligned_alloc(4096, GUEST_SIZE);
-    r->high = aligned_alloc(4096, GUEST_MORE);
-    memset(r->low, 0, GUEST_SIZE);
-    memset(r->high, 0, GUEST_MORE);
+    r->low = calloc(1, GUEST_SIZE); /* lazily zeroed; aligned to 16 */
+    r->high = calloc(1, GUEST_MORE);
     r->regions[0] = (struct bh_mem_region){bh_daddr(GUEST_BASE), GUEST_SIZE, r->low, bh_uaddr(0x7000), 0, 3};
     r->regions[1] = (struct bh_mem_region){bh_daddr(GUEST_BORDER), GUEST_MORE, r->high, bh_uaddr(0), 1, 3};
     r->table = (struct bh_mem_table){r->regions, 2};

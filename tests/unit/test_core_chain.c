@@ -219,6 +219,45 @@ static void packed_buffer_id_is_handed_back_as_it_came(void **state)
     ring_close(&r);
 }
 
+static void split_ring_is_never_written_by_the_device(void **state)
+{
+    uint8_t table[128], avail[22];
+
+    open_ring(EVENT, 8, 4);
+    for (unsigned i = 0; i < 8; i++)
+        ring_add_in(&r, 4);
+    memcpy(table, guest(&r, GUEST_DESC), sizeof(table));
+    memcpy(avail, guest(&r, GUEST_DRIVER), sizeof(avail));
+    for (unsigned i = 0; i < 8; i++)
+        push_one(&r, pop_one(&r), 4);
+    bh_virtq_arm(&r.q);
+    bh_virtq_stop(&r.q);
+    assert_memory_equal(table, guest(&r, GUEST_DESC), sizeof(table));
+    assert_memory_equal(avail, guest(&r, GUEST_DRIVER), sizeof(avail));
+    ring_close(&r);
+}
+
+/* All four values of AVAIL and USED, in both laps: one means available. */
+static void packed_descriptor_of_the_former_lap_is_not_available(void **state)
+{
+    for (unsigned wrap = 0; wrap < 2; wrap++) {
+        for (unsigned bits = 0; bits < 4; bits++) {
+            const uint16_t flags =
+                (uint16_t)((bits & 1 ? VIRTQ_DESC_F_AVAIL : 0) | (bits & 2 ? VIRTQ_DESC_F_USED : 0));
+            struct pvirtq_desc *ring;
+            struct bh_chain *chain;
+
+            ring_open(&r, VERSION | PACKED, 4, 4, 4);
+            r.setup.state.avail_wrap = r.setup.state.used_wrap = wrap;
+            ring_start(&r);
+            ring = guest(&r, GUEST_DESC);
+            ring[0] = (struct pvirtq_desc){{GUEST_DATA}, {1}, {0}, {flags}};
+            assert_int_equal(bh_virtq_pop(&r.q, &chain, 1), bits == (wrap ? 1u : 2u));
+            ring_close(&r);
+        }
+    }
+}
+
 /* Tables at every alignment, and so that each of their bytes lies once on the border between two regions. */
 static void indirect_table_may_lie_anywhere(void **state)
 {
@@ -486,6 +525,8 @@ int main(void)
         cmocka_unit_test(split_table_links_outside_or_in_a_circle_are_refused),
         cmocka_unit_test(packed_ring_made_available_behind_our_back_is_refused),
         cmocka_unit_test(packed_buffer_id_is_handed_back_as_it_came),
+        cmocka_unit_test(split_ring_is_never_written_by_the_device),
+        cmocka_unit_test(packed_descriptor_of_the_former_lap_is_not_available),
         cmocka_unit_test(indirect_table_may_lie_anywhere),
         cmocka_unit_test(indirect_chain_may_be_longer_than_the_queue),
         cmocka_unit_test(split_table_may_end_a_direct_chain),
