@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The conformance suite's vhost-user: a device process started with one end of a socket pair, driven by the
+ * project's front-end. The process is ended by closing the connection and waited for; one that does not go is
+ * killed, which fails the case.
+ */
+#include "driver/vhost_front.h"
+#include "tests/conformance/conf.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ANSWER_MS 5000
+
+struct vhost_side {
+    struct conf_side side;
+    struct bh_vhost_front front;
+    pid_t child;
+    uint32_t started; /* bit a queue */
+};
+
+static struct vhost_side *mine(struct conf_side *side)
+{
+    return BH_CONTAINER(side, struct vhost_side, side);
+}
+
+static struct bh_features offered(struct conf_side *side)
+{
+    return bh_vhost_front_features(&mine(side)->front);
+}
+
+static int negotiate(struct conf_side *side, const struct bh_features *features)
+{
+    struct bh_vhost_front *front = &mine(side)->front;
+    const uint8_t before = BH_STATUS_ACKNOWLEDGE | BH_STATUS_DRIVER;
+    uint8_t status;
+    int err = bh_vhost_front_set_status(front, before);
+
+    side->packed = bh_features_has(features, BH_F_RING_PACKED);
+    if (err && err != BH_ERR_UNSUPPORTED)
+        return err;
+    if (err == BH_ERR_UNSUPPORTED)
+        return bh_vhost_front_set_features(front, features);
+    err = bh_vhost_front_set_features(front, features);
+    if (!err)
+        err = bh_vhost_front_set_status(front, before | BH_STATUS_FEATURES_OK);
+    if (!err)
+        err = bh_vhost_front_get_status(front, &status);
+    return err ? err : status & BH_STATUS_FEATURES_OK ? BH_OK : BH_ERR_INVAL;
+}
+
+static int get_status(struct conf_side *side, uint8_t *status)
+{
+    return bh_vhost_front_get_status(&mine(side)->front, status);
+}
+
+static int set_status(struct conf_side *side, uint8_t status)
+{
+    return bh_vhost_front_set_status(&mine(side)->front, status);
+}
+
+static int config_read(struct conf_side *side, uint32_t offset, void *to, uint32_t len)
+{
+    return bh_vhost_front_config_read(&mine(side)->front, offset, to, len);
+}
+
+static int config_write(struct conf_side *side, uint32_t offset, const void *from, uint32_t len)
+{
+    return bh_vhost_front_config_write(&mine(side)->front, offset, from, len);
+}
+
+static int queue_start(struct conf_side *side, unsigned index, const struct bh_virtq_setup *setup)
+{
+    struct vhost_side *v = mine(side);
+    int err = bh_vhost_front_queue_start(&v->front, index, setup, side->packed);
+
+    if (err)
+        return err;
+    v->started |= 1u << index;
+    bh_vhost_front_kick(&v->front, index); /* a ring starts with its first kick [vhost-user, "Ring states"] */
+    return BH_OK;
+}
+
+static int queue_stop(struct conf_side *side, unsigned index, struct bh_virtq_state *state)
+{
+    mine(side)->started &= ~(1u << index);
+    return bh_vhost_front_queue_stop(&mine(side)->front, index, state);
+}
+
+static int driver_ok(struct conf_side *side)
+{
+    int err = bh_vhost_front_set_status(&mine(side)->front, BH_STATUS_ACKNOWLEDGE | BH_STATUS_DRIVER |
+                                                                BH_STATUS_FEATURES_OK | BH_STATUS_DRIVER_OK);
+
+    return err == BH_ERR_UNSUPPORTED ? BH_OK : err;
+}
+
+/* As a VMM resets: stop the rings, then the device. The status is 0 when it is done. */
+static int reset(struct conf_side *side)
+{
+    struct vhost_side *v = mine(side);
+    int err = BH_OK;
+
+    for (unsigned i = 0; i < BH_VHOST_FRONT_QUEUES && !err; i++) {
+        if (v->started >> i & 1u)
+            err = bh_vhost_front_queue_stop(&v->front, i, NULL);
+    }
+    v->started = 0;
+    if (!err)
+        err = bh_vhost_front_set_status(&v->front, 0);
+    if (err == BH_ERR_UNSUPPORTED)
+        err = bh_vhost_front_reset(&v->front);
+    for (unsigned i = 0; i < 400 && !err; i++) {
+        uint8_t status;
+        struct timespec moment = {0, 5000000};
+
+        err = bh_vhost_front_get_status(&v->front, &status);
+        if (err == BH_ERR_UNSUPPORTED || (!err && status == 0)) {
+            for (unsigned q = 0; q < BH_VHOST_FRONT_QUEUES; q++)
+                v->front.queue[q].errors = 0;
+            return BH_OK;
+        }
+        nanosleep(&moment, NULL);
+    }
+    return err ? err : BH_ERR_TIMEOUT;
+}
+
+static void kick(struct conf_side *side, unsigned index)
+{
+    bh_vhost_front_kick(&mine(side)->front, index);
+}
+
+static int wait_side(struct conf_side *side, int timeout_ms)
+{
+    return bh_vhost_front_wait(&mine(side)->front, timeout_ms);
+}
+
+static uint32_t notifications(struct conf_side *side, unsigned index)
+{
+    return mine(side)->front.queue[index].notifications;
+}
+
+static uint32_t errors(struct conf_side *side, unsigned index)
+{
+    return mine(side)->front.queue[index].errors;
+}
+
+static void end_child(pid_t child)
+{
+    int status;
+
+    for (unsigned i = 0; i < 600; i++) {
+        struct timespec moment = {0, 5000000};
+
+        if (waitpid(child, &status, WNOHANG) == child) {
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                printf("Bail out! the device process ended badly (0x%x)\n", (unsigned)status);
+            return;
+        }
+        nanosleep(&moment, NULL);
+    }
+    printf("Bail out! the device process does not end when its front-end went away\n");
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+}
+
+static void close_side(struct conf_side *side)
+{
+    struct vhost_side *v = mine(side);
+
+    bh_vhost_front_close(&v->front);
+    end_child(v->child);
+    free(v);
+}
+
+static const struct conf_side_ops vhost_side_ops = {
+    .name = "vhost-user",
+    .offered = offered,
+    .negotiate = negotiate,
+    .get_status = get_status,
+    .set_status = set_status,
+    .config_read = config_read,
+    .config_write = config_write,
+    .queue_start = queue_start,
+    .queue_stop = queue_stop,
+    .driver_ok = driver_ok,
+    .reset = reset,
+    .kick = kick,
+    .wait = wait_side,
+    .notifications = notifications,
+    .errors = errors,
+    .close = close_side,
+};
+
+/* In the child: become the device program. The socket is the only fd beside stdio that it gets. */
+static _Noreturn void become(const struct conf_plan *plan, int fd)
+{
+    char option[32];
+    char *argv[66] = {(char *)plan->program, option};
+
+    for (unsigned i = 0; i < 62 && plan->arguments[i]; i++)
+        argv[i + 2] = plan->arguments[i];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(option, sizeof(option), "--fd=%d", dup(fd)); /* without CLOEXEC */
+    execv(plan->program, argv);
+    _exit(127);
+}
+
+int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side)
+{
+    struct vhost_side *v = calloc(1, sizeof(*v));
+    int pair[2], err;
+
+    if (!v || !plan->program || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+        free(v);
+        return BH_ERR_IO;
+    }
+    fflush(stdout);
+    v->child = fork();
+    if (v->child == 0)
+        become(plan, pair[1]);
+    close(pair[1]);
+    err = v->child < 0 ? BH_ERR_NOMEM : bh_vhost_front_init(&v->front, pair[0], ANSWER_MS);
+    if (!err) {
+        err = bh_vhost_front_share(&v->front, guest);
+        if (err)
+            bh_vhost_front_close(&v->front);
+    }
+    if (err) {
+        if (v->child > 0)
+            end_child(v->child);
+        free(v);
+        return err;
+    }
+    v->side = (struct conf_side){.ops = &vhost_side_ops, .guest = guest, .queue_count = v->front.queue_count};
+    *side = &v->side;
+    return BH_OK;
+}
