@@ -197,17 +197,18 @@ static void an_index_that_runs_ahead_is_given_up(struct conf *conf)
 
 static void spoil_nested(struct conf *conf, struct bh_drv_queue *queue)
 {
-    struct virtq_desc *table = conf_alloc(conf, 32); /* flags lie at the same place in both layouts but one */
+    struct virtq_desc *table = conf_alloc(conf, 32);
     uint64_t addr = bh_drv_guest_addr(&conf->guest, table).raw;
 
     table[0].addr = bh_le64_of(addr);
     table[0].len = bh_le32_of(16);
-    table[0].flags = bh_le16_of(packed(conf) ? 0 : VIRTQ_DESC_F_INDIRECT);
-    table[0].next = bh_le16_of(packed(conf) ? VIRTQ_DESC_F_INDIRECT : 0);
+    table[0].flags = bh_le16_of(VIRTQ_DESC_F_INDIRECT);
     lay(queue, addr, 16, VIRTQ_DESC_F_INDIRECT, 0);
 }
 static void a_nested_or_unasked_indirect_table_is_given_up(struct conf *conf)
 {
+    if (packed(conf) && bh_features_has(&conf->wanted, BH_F_INDIRECT_DESC))
+        conf_skip(conf, "a packed table's flags but WRITE are ignored");
     spoil_and_recover(conf, spoil_nested);
 }
 
