@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Following a system: its daemon's events as lines for a person.
+ */
+#include "cli/running.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TAIL_LINES = 15 };
+
+struct follower {
+    struct bh_client *client;
+    struct bh_colours colours;
+    bool quiet, is_ready, failed;
+    int pid; /* the daemon's */
+};
+
+/* Set by the handler, read between two waits. */
+static volatile sig_atomic_t interrupts;
+
+static void interrupted(int signo)
+{
+    interrupts++;
+}
+
+static const char *text_of(const json_t *event, const char *key)
+{
+    const char *text = json_string_value(json_object_get(event, key));
+    return text ? text : "";
+}
+
+static void say_unit(struct follower *follower, const json_t *event)
+{
+    const char *state = text_of(event, "state"), *name = text_of(event, "name");
+    const bool is_domain = !strcmp(text_of(event, "kind"), "domain");
+    const double seconds = json_real_value(json_object_get(event, "seconds"));
+    const struct bh_colours *c = &follower->colours;
+    if (!strcmp(state, "ready"))
+        printf("  %s%-24s%s ready after %.1f s\n", c->good, name, c->off, seconds);
+    else if (is_domain && !strcmp(state, "running"))
+        printf("  %-24s booting\n", name);
+    else if (is_domain && !strcmp(state, "stopping"))
+        printf("  %-24s stopping\n", name);
+    else if (!strcmp(state, "stopped"))
+        printf("  %s%-24s stopped%s\n", c->dim, name, c->off);
+}
+
+/* The last lines are what matters. */
+static const char *last_lines(const char *text, unsigned lines)
+{
+    const char *from = text + strlen(text);
+    while (from > text && (from[-1] != '\n' || lines-- > 0))
+        from--;
+    return from;
+}
+
+static void say_tail(const char *title, const char *text)
+{
+    if (text[0])
+        fprintf(stderr, "%s:\n%s%s", title, last_lines(text, TAIL_LINES), text[strlen(text) - 1] == '\n' ? "" : "\n");
+}
+
+static void say_failure(struct follower *follower, const json_t *event)
+{
+    const char *name = text_of(event, "name"), *cause = text_of(event, "cause"), *why = text_of(event, "why");
+    const char *pattern = text_of(event, "pattern");
+    const int timeout_ms = (int)json_integer_value(json_object_get(event, "timeout_ms"));
+    follower->failed = true;
+    fflush(stdout);
+    if (!strcmp(cause, "not ready in time") && pattern[0])
+        bh_error(NULL, NULL, "look at what it printed below; bulkhead,ready-timeout sets the time",
+                 "%s is not ready: \"%s\" did not come out of its console within %.1f s", name, pattern, timeout_ms / 1e3);
+    else
+        bh_error(NULL, NULL, NULL, "%s failed: %s%s%s", name, cause, why[0] ? ": " : "", why);
+    say_tail("the end of its log", text_of(event, "log"));
+    say_tail("the end of its console", text_of(event, "console"));
+}
+
+static void say_other(struct follower *follower, const json_t *event)
+{
+    const char *level = text_of(event, "level"), *name = text_of(event, "name");
+    fflush(stdout);
+    if (strcmp(level, "note") != 0)
+        fprintf(stderr, "  %s%s: %s%s%s%s\n", follower->colours.bad, level, name, name[0] ? ": " : "",
+                text_of(event, "text"), follower->colours.off);
+    else if (!follower->quiet)
+        fprintf(stderr, "  %s\n", text_of(event, "text"));
+}
+
+/* True when the event ends the following. */
+static bool handle(struct follower *follower, const json_t *event, bool until_ready)
+{
+    const char *kind = text_of(event, "event");
+    if (!strcmp(kind, "begin")) {
+        follower->pid = (int)json_integer_value(json_object_get(event, "pid"));
+        if (!follower->quiet)
+            printf("%s%s%s on engine %s\n", follower->colours.bold, text_of(event, "system"), follower->colours.off,
+                   text_of(event, "engine"));
+    } else if (!strcmp(kind, "unit")) {
+        if (!follower->quiet)
+            say_unit(follower, event);
+    } else if (!strcmp(kind, "failed")) {
+        say_failure(follower, event);
+    } else if (!strcmp(kind, "says")) {
+        say_other(follower, event);
+    } else if (!strcmp(kind, "ready")) {
+        follower->is_ready = true;
+        if (!follower->quiet)
+            printf("%sready after %.1f s%s\n", follower->colours.good,
+                   json_real_value(json_object_get(event, "seconds")), follower->colours.off);
+    }
+    fflush(stdout);
+    return until_ready && follower->is_ready;
+}
+
+/* Once: in good order. Twice: now. */
+static void pass_on_interrupts(struct follower *follower, int *passed)
+{
+    while (*passed < interrupts && *passed < 2) {
+        (*passed)++;
+        fprintf(stderr, *passed == 1 ? "\nstopping; once more stops at once\n" : "\nstopping at once\n");
+        if (bh_client_send(follower->client, "down", json_pack("{s:b}", "now", *passed > 1)))
+            return; /* it is gone: the next read says so */
+    }
+}
+
+int bh_follow(struct bh_client *client, bool until_ready, bool quiet, bool *ready)
+{
+    struct follower follower = {.client = client, .colours = bh_colours_for(STDOUT_FILENO), .quiet = quiet};
+    const struct sigaction action = {.sa_handler = interrupted};
+    struct sigaction former_int, former_term;
+    int passed = 0, err = BH_OK;
+    bool done = false;
+    interrupts = 0;
+    sigaction(SIGINT, &action, &former_int);
+    sigaction(SIGTERM, &action, &former_term);
+    while (!done && (!err || err == BH_ERR_CANCELLED || err == BH_ERR_TIMEOUT)) {
+        json_t *event;
+        err = bh_client_read(client, 500, &event); /* a signal just before the wait is seen half a second later */
+        pass_on_interrupts(&follower, &passed);
+        if (err)
+            continue;
+        done = handle(&follower, event, until_ready);
+        json_decref(event);
+    }
+    if (!done && follower.pid)
+        bh_wait_gone(follower.pid, 5000);
+    sigaction(SIGINT, &former_int, NULL);
+    sigaction(SIGTERM, &former_term, NULL);
+    *ready = follower.is_ready;
+    if (follower.failed)
+        return BH_EXIT_FAILED;
+    if (passed)
+        return BH_EXIT_INTERRUPTED;
+    return done || follower.is_ready ? BH_EXIT_OK : BH_EXIT_FAILED;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control protocol's client. See client.h.
+ */
+#include "daemon/client.h"
+#include "daemon/run_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { FIRST_ROOM = 64 * 1024, PROTOCOL_VERSION = 1, SYSTEMS_MAX = 64 };
+
+int bh_client_take(struct bh_client *client, int fd)
+{
+    *client = (struct bh_client){.fd = fd, .line = malloc(FIRST_ROOM), .room = FIRST_ROOM};
+    return client->line ? BH_OK : BH_ERR_NOMEM;
+}
+
+void bh_client_close(struct bh_client *client)
+{
+    if (client->fd >= 0)
+        close(client->fd);
+    client->fd = -1;
+    free(client->line);
+    client->line = NULL;
+}
+
+/* A socket whose daemon was killed refuses: such a directory is no running system. */
+static int connect_to(const char *base, const char *system)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/control.sock", base, system);
+    if (length < 0 || (size_t)length >= sizeof(address.sun_path))
+        return -1;
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+size_t bh_client_systems(const char *run_dir, char (*names)[BH_SYSTEM_NAME_MAX], size_t room)
+{
+    char base[BH_RUN_PATH_MAX];
+    size_t count = 0;
+    struct dirent *entry;
+    DIR *list = bh_run_base(run_dir, base, sizeof(base)) ? NULL : opendir(base);
+    while (list && count < room && (entry = readdir(list))) {
+        if (entry->d_name[0] == '.' || strlen(entry->d_name) >= BH_SYSTEM_NAME_MAX)
+            continue;
+        const int fd = connect_to(base, entry->d_name);
+        if (fd < 0)
+            continue;
+        close(fd);
+        strcpy(names[count++], entry->d_name);
+    }
+    if (list)
+        closedir(list);
+    return count;
+}
+
+int bh_client_connect(struct bh_client *client, const char *run_dir, const char *system, struct bh_diag_sink *sink)
+{
+    char names[SYSTEMS_MAX][BH_SYSTEM_NAME_MAX], base[BH_RUN_PATH_MAX];
+    client->fd = -1;
+    client->line = NULL;
+    if (!system) {
+        const size_t count = bh_client_systems(run_dir, names, SYSTEMS_MAX);
+        if (!count) {
+            bh_error(sink, NULL, "`bulkhead up FILE` starts one", "no system is running");
+            return BH_ERR_NOENT;
+        }
+        if (count > 1) {
+            bh_error(sink, NULL, "name one by --system=", "several systems are running: %s, %s%s", names[0], names[1],
+                     count > 2 ? ", ..." : "");
+            return BH_ERR_INVAL;
+        }
+        system = names[0];
+    }
+    int err = bh_run_base(run_dir, base, sizeof(base));
+    const int fd = err ? -1 : connect_to(base, system);
+    if (fd < 0) {
+        bh_error(sink, NULL, "`bulkhead ps` shows what runs", "no system \"%s\" is running", system);
+        return BH_ERR_NOENT;
+    }
+    err = bh_client_take(client, fd);
+    if (err)
+        bh_client_close(client);
+    return err;
+}
+
+int bh_client_send(struct bh_client *client, const char *op, json_t *request)
+{
+    json_t *message = request ? request : json_object();
+    json_object_set_new(message, "v", json_integer(PROTOCOL_VERSION));
+    json_object_set_new(message, "op", json_string(op));
+    char *text = json_dumps(message, JSON_COMPACT);
+    json_decref(message);
+    if (!text)
+        return BH_ERR_NOMEM;
+    const size_t length = strlen(text);
+    text[length] = '\n';
+    const ssize_t sent = send(client->fd, text, length + 1, MSG_NOSIGNAL);
+    free(text);
+    return sent == (ssize_t)length + 1 ? BH_OK : BH_ERR_CLOSED;
+}
+
+/* BH_OK: a line was taken; BH_ERR_AGAIN: there is no whole one yet. */
+static int take_line(struct bh_client *client, json_t **message)
+{
+    char *end = memchr(client->line, '\n', client->length);
+    if (!end)
+        return BH_ERR_AGAIN;
+    const size_t length = (size_t)(end - client->line) + 1;
+    *message = json_loadb(client->line, length, 0, NULL);
+    memmove(client->line, client->line + length, client->length - length);
+    client->length -= length;
+    return *message ? BH_OK : BH_ERR_PROTO;
+}
+
+static int make_room(struct bh_client *client)
+{
+    if (client->length < client->room)
+        return BH_OK;
+    if (client->room >= BH_CLIENT_LINE_MAX)
+        return BH_ERR_PROTO;
+    char *line = realloc(client->line, client->room * 2);
+    if (!line)
+        return BH_ERR_NOMEM;
+    client->line = line;
+    client->room *= 2;
+    return BH_OK;
+}
+
+int bh_client_read(struct bh_client *client, int timeout_ms, json_t **message)
+{
+    for (;;) {
+        struct pollfd waiting = {client->fd, POLLIN, 0};
+        int err = take_line(client, message);
+        if (err != BH_ERR_AGAIN)
+            return err;
+        err = make_room(client);
+        if (err)
+            return err;
+        const int found = poll(&waiting, 1, timeout_ms);
+        if (found <= 0)
+            return found == 0 ? BH_ERR_TIMEOUT : errno == EINTR ? BH_ERR_CANCELLED : BH_ERR_IO;
+        const ssize_t got = recv(client->fd, client->line + client->length, client->room - client->length, 0);
+        if (got <= 0)
+            return BH_ERR_CLOSED;
+        client->length += (size_t)got;
+    }
+}
+
+int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink, json_t **answer)
+{
+    int err = bh_client_send(client, op, request);
+    json_t *message = NULL;
+    while (!err) {
+        err = bh_client_read(client, -1, &message);
+        if (err == BH_ERR_CANCELLED)
+            err = BH_OK;
+        else if (!err && json_object_get(message, "ok"))
+            break;
+        else if (!err)
+            json_decref(message);
+        message = err ? NULL : message;
+    }
+    if (err) {
+        bh_error(sink, NULL, NULL, "the system's daemon does not answer: %s", bh_err_text(err));
+        return err;
+    }
+    if (!json_is_true(json_object_get(message, "ok"))) {
+        const char *why = json_string_value(json_object_get(message, "error"));
+        bh_error(sink, NULL, NULL, "%s", why ? why : "the daemon refused");
+        json_decref(message);
+        return BH_ERR_INVAL;
+    }
+    *answer = message;
+    return BH_OK;
+}

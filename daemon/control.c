@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: one JSON object a line, each way. A request is {"v":1,"op":NAME,...}; its answer carries
+ * "ok" and, when that is false, "error". After "watch", events come as well ("event" instead of "ok"). After an "attach"
+ * that is answered ok, the connection is the console's bytes. docs/supervision.md lists requests and events.
+ *
+ * Clients are of our own user (the socket lies in a private directory), which makes them no reason for trust in what
+ * they say: lines are bounded and parsed by a real parser.
+ */
+#include "daemon/system.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { PROTOCOL_VERSION = 1, LINE_MAX_BYTES = 16 * 1024, SEND_BUFFER = 1024 * 1024 };
+static const char socket_name[] = "control.sock";
+
+/* --- clients ----------------------------------------------------------------------------------------------- */
+
+void client_drop(struct client *client)
+{
+    if (client->fd < 0)
+        return;
+    struct system *system = client->system;
+    const bool owner = client->owner;
+    bh_loop_fd_remove(&client->watch);
+    close(client->fd);
+    free(client->line);
+    *client = (struct client){.system = system, .fd = -1};
+    if (owner && !system->going_down) {
+        bh_note(&system->sink, "the `up` that started this system is gone: stopping");
+        system_down(system, BH_ERR_CANCELLED, false);
+    }
+}
+
+bool client_send(struct client *client, const void *bytes, size_t length)
+{
+    if (client->fd < 0)
+        return false;
+    if (send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length)
+        return true;
+    if (!client->owner) /* the owner's end is its own affair: it is read until it is gone */
+        client_drop(client);
+    return false;
+}
+
+static void client_say(struct client *client, json_t *message)
+{
+    char *text = json_dumps(message, JSON_COMPACT);
+    json_decref(message);
+    if (!text)
+        return;
+    const size_t length = strlen(text);
+    text[length] = '\n'; /* in the place of the NUL: one write is one whole line */
+    client_send(client, text, length + 1);
+    free(text);
+}
+
+void control_broadcast(struct system *system, json_t *event)
+{
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        if (system->clients[i].fd >= 0 && system->clients[i].watches)
+            client_say(&system->clients[i], json_incref(event));
+    json_decref(event);
+}
+
+/* --- requests ---------------------------------------------------------------------------------------------- */
+
+static json_t *unit_report(struct system *system, struct unit *unit)
+{
+    const struct bh_unit_live *live = &system->live[unit->index];
+    const struct bh_plan_device *device = unit->is_domain ? NULL : &system->plan->devices[unit->plan_index];
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", unit->name, "kind",
+                     unit->is_domain ? "domain" : "device", "class", device ? device->class_name : "", "state",
+                     bh_unit_state_text(live->state), "pid", (int)unit_pid(unit), "restarts", (int)live->restarts,
+                     "cause", bh_unit_cause_text(live->cause), "why", unit->why, "status", unit->status, "log",
+                     unit->log.log.name);
+}
+
+json_t *system_report(struct system *system)
+{
+    json_t *units = json_array();
+    for (uint16_t i = 0; i < system->table.unit_count; i++)
+        json_array_append_new(units, unit_report(system, &system->units[i]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:b, s:o}", "system", system->plan->name, "source",
+                     system->plan->source, "engine", system->engine->name, "run_dir", system->dir.path, "pid",
+                     (int)bh_own_outer_pid(), "state",
+                     system->going_down ? "stopping" : bh_supervisor_all_ready(&system->supervisor) ? "ready" : "starting",
+                     "contained", system->contained, "safe_state", system->supervisor.safe, "units", units);
+}
+
+static void answer(struct client *client, const char *error)
+{
+    client_say(client, error ? json_pack("{s:i, s:b, s:s}", "v", PROTOCOL_VERSION, "ok", 0, "error", error)
+                             : json_pack("{s:i, s:b}", "v", PROTOCOL_VERSION, "ok", 1));
+}
+
+static void op_ps(struct client *client, const json_t *request)
+{
+    json_t *report = system_report(client->system);
+    json_object_set_new(report, "v", json_integer(PROTOCOL_VERSION));
+    json_object_set_new(report, "ok", json_true());
+    client_say(client, report);
+}
+
+static void op_down(struct client *client, const json_t *request)
+{
+    client->watches = true;
+    answer(client, NULL);
+    system_down(client->system, BH_OK, json_is_true(json_object_get(request, "now")));
+}
+
+static void op_watch(struct client *client, const json_t *request)
+{
+    client->watches = true;
+    answer(client, NULL);
+}
+
+static void op_detach(struct client *client, const json_t *request)
+{
+    client->owner = false;
+    answer(client, NULL);
+}
+
+static void op_restart(struct client *client, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "name"));
+    struct unit *unit = name ? unit_find(client->system, name) : NULL;
+    if (!unit || client->system->going_down) {
+        answer(client, unit ? "the system is going down" : "no domain or device has that name");
+        return;
+    }
+    client->watches = true;
+    answer(client, NULL);
+    system_restart(client->system, unit);
+}
+
+static void op_attach(struct client *client, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "name"));
+    struct unit *unit = name ? unit_find(client->system, name) : NULL;
+    struct console *console = !unit ? NULL : unit->is_domain ? console_of_domain(client->system, unit->plan_index) : unit->console;
+    if (!console) {
+        answer(client, unit ? "it has no console here: its description puts it elsewhere, or it has none"
+                            : "no domain or device has that name");
+        return;
+    }
+    answer(client, NULL);
+    if (client->fd >= 0)
+        console_attach(console, client);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(struct client *client, const json_t *request);
+} ops[] = {
+    {"ps", op_ps},           {"watch", op_watch},     {"down", op_down},
+    {"detach", op_detach},   {"restart", op_restart}, {"attach", op_attach},
+};
+
+static void handle_line(struct client *client, const char *line, size_t length)
+{
+    json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+    const char *op = json_string_value(json_object_get(request, "op"));
+    const bool version_fits = json_integer_value(json_object_get(request, "v")) == PROTOCOL_VERSION;
+    size_t i = 0;
+    while (op && i < sizeof(ops) / sizeof(ops[0]) && strcmp(ops[i].name, op) != 0)
+        i++;
+    if (!op)
+        answer(client, "a request is one JSON object a line, with \"v\" and \"op\"");
+    else if (!version_fits)
+        answer(client, "this daemon speaks version 1 of the protocol");
+    else if (i == sizeof(ops) / sizeof(ops[0]))
+        answer(client, "there is no such \"op\"");
+    else
+        ops[i].run(client, request);
+    json_decref(request);
+}
+
+/* A request may end the client, or make the rest of its bytes the console's: both are looked at after each line. */
+static void handle_bytes(struct client *client)
+{
+    char *end;
+    while (client->fd >= 0 && !client->attached && (end = memchr(client->line, '\n', client->length))) {
+        const size_t length = (size_t)(end - client->line) + 1;
+        handle_line(client, client->line, length);
+        if (client->fd < 0)
+            return;
+        memmove(client->line, client->line + length, client->length - length);
+        client->length -= length;
+    }
+    if (client->attached && client->length) {
+        console_type(client->attached, client->line, client->length);
+        client->length = 0;
+    } else if (client->length == LINE_MAX_BYTES) {
+        client_drop(client);
+    }
+}
+
+static void client_readable(struct bh_loop_fd *watch, uint32_t events)
+{
+    struct client *client = BH_LOOP_OWNER(watch, struct client, watch);
+    const ssize_t got = recv(client->fd, client->line + client->length, LINE_MAX_BYTES - client->length, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0) {
+        client_drop(client);
+        return;
+    }
+    client->length += (size_t)got;
+    handle_bytes(client);
+}
+
+static struct client *client_add(struct system *system, int fd)
+{
+    const int buffer = SEND_BUFFER;
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &system->clients[i];
+        if (client->fd >= 0)
+            continue;
+        *client = (struct client){.system = system, .fd = fd, .line = malloc(LINE_MAX_BYTES)};
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+        if (client->line && !bh_loop_fd_add(system->loop, &client->watch, fd, BH_LOOP_READ, client_readable))
+            return client;
+        client_drop(client);
+        return NULL;
+    }
+    close(fd);
+    return NULL;
+}
+
+static void accept_client(struct bh_loop_fd *watch, uint32_t events)
+{
+    struct system *system = BH_LOOP_OWNER(watch, struct system, control_watch);
+    const int fd = accept4(system->control_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        client_add(system, fd);
+}
+
+int control_open(struct system *system, int owner_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        system->clients[i] = (struct client){.system = system, .fd = -1};
+    struct client *owner = client_add(system, owner_fd);
+    if (!owner)
+        return BH_ERR_NOMEM;
+    owner->owner = owner->watches = true;
+    memcpy(address.sun_path, socket_name, sizeof(socket_name));
+    system->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (system->control_fd < 0 || bind(system->control_fd, (struct sockaddr *)&address, sizeof(address)) ||
+        listen(system->control_fd, CLIENTS_MAX))
+        return BH_ERR_IO;
+    return bh_loop_fd_add(system->loop, &system->control_watch, system->control_fd, BH_LOOP_READ, accept_client);
+}
+
+void control_close(struct system *system)
+{
+    bh_loop_fd_remove(&system->control_watch);
+    if (system->control_fd >= 0)
+        close(system->control_fd);
+    system->control_fd = -1;
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        client_drop(&system->clients[i]);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's inside: the system that it runs, and its units (device processes and domains), each with what its
+ * kind needs. units.c makes the supervision's table from the plan; device.c, domain.c and console.c start and watch
+ * the parts; control.c speaks with clients; system.c joins them and carries out what the supervision decides.
+ *
+ * Threading: one thread.   Ownership: everything belongs to struct system.   May block: as each says.
+ */
+#ifndef DAEMON_SYSTEM_H
+#define DAEMON_SYSTEM_H
+
+#include "daemon/log.h"
+#include "daemon/run_dir.h"
+#include "engines/engine.h"
+#include "plan/plan.h"
+#include "supervise/supervise.h"
+#include <bulkhead/impl/process.h>
+#include <jansson.h>
+
+enum { UNIT_NAME_MAX = 72, WHY_MAX = 192, CLIENTS_MAX = 32, CONSOLE_KEPT = 4096 };
+
+struct system;
+
+/*
+ * A console device's other end. Its output goes to a log, to whoever is attached, and to the search for the ready
+ * text; what the attached type goes in. fd is -1 where the description says that the console is elsewhere.
+ */
+struct console {
+    struct system *system;
+    struct unit *unit;
+    struct bh_loop_fd watch;
+    int fd, device_fd; /* ours; the device process's stdin and stdout */
+    struct bh_log log;
+    char kept[CONSOLE_KEPT]; /* the last bytes, for who attaches: a ring */
+    size_t kept_at, kept_count;
+};
+
+struct unit {
+    struct system *system;
+    uint16_t index; /* in the supervision's table */
+    bool is_domain;
+    uint32_t plan_index; /* into plan->domains or plan->devices */
+    char name[UNIT_NAME_MAX];
+    struct bh_log_pipe log;
+    char why[WHY_MAX]; /* how it ended last */
+    char status[WHY_MAX]; /* what it last said of itself: sd_notify's STATUS */
+    enum bh_unit_state reported;
+    uint64_t started_ns;
+    /* a device process */
+    struct bh_process process;
+    int listen_fd;
+    struct console *console; /* NULL: no console, or one that is elsewhere */
+    /* a domain */
+    struct bh_engine_domain *run;
+    struct bh_match match; /* window NULL: not watched for a text */
+};
+
+struct client {
+    struct system *system;
+    struct bh_loop_fd watch;
+    int fd; /* -1: free */
+    bool owner, watches;
+    struct console *attached; /* a raw stream from now on */
+    char *line;
+    size_t length;
+};
+
+struct system {
+    struct bh_loop *loop;
+    const struct bh_plan *plan;
+    struct bh_run_dir dir;
+    const struct bh_engine *engine;
+    void *engine_state;
+    struct bh_engine_site site;
+    struct bh_diag_sink sink; /* to the daemon's log and to watching clients */
+    struct bh_log log;
+    struct unit *units;
+    struct bh_unit *table_units;
+    struct bh_unit_need *table_needs;
+    struct bh_unit_table table;
+    struct bh_unit_live *live;
+    struct bh_supervisor supervisor;
+    struct bh_loop_timer timer;
+    struct bh_loop_work settle;
+    struct bh_loop_signal term, interrupt;
+    struct bh_loop_fd notify_watch, control_watch;
+    int notify_fd, control_fd;
+    struct client clients[CLIENTS_MAX];
+    uint64_t began_ns;
+    bool ready_said, going_down, contained;
+    int result; /* enum bh_err: why it goes down */
+};
+
+/* --- units.c --- */
+int units_create(struct system *system);
+void units_destroy(struct system *system);
+struct unit *unit_find(struct system *system, const char *name); /* "linux-a", "linux-a.disk", "linux-a/disk" */
+struct unit *unit_of_device(struct system *system, uint32_t device);
+struct unit *unit_of_domain(struct system *system, uint32_t domain);
+const struct bh_plan_domain *unit_domain(const struct unit *unit); /* its own, or the device's */
+pid_t unit_pid(const struct unit *unit);                           /* as /proc has it; 0: none */
+
+/* --- device.c --- */
+int device_open(struct unit *unit);
+int device_start(struct unit *unit);
+void device_close(struct unit *unit);
+int notify_open(struct system *system);
+void notify_close(struct system *system);
+
+/* --- console.c --- */
+int console_open(struct unit *unit);
+void console_close(struct console *console);
+void console_detach(struct client *client);
+void console_attach(struct console *console, struct client *client);
+void console_type(struct console *console, const char *bytes, size_t length);
+struct console *console_of_domain(struct system *system, uint32_t domain);
+
+/* --- domain.c --- */
+int domain_open(struct unit *unit);
+int domain_start(struct unit *unit);
+void domain_close(struct unit *unit);
+/* Output of the console that the domain is watched on. */
+void domain_output(struct unit *domain, const char *bytes, size_t length);
+
+/* --- files.c --- */
+int files_make(struct system *system);
+
+/* --- control.c --- */
+int control_open(struct system *system, int owner_fd);
+void control_close(struct system *system);
+/* Send to every client that watches. Takes the reference. */
+void control_broadcast(struct system *system, json_t *event);
+bool client_send(struct client *client, const void *bytes, size_t length); /* false: the client is gone */
+void client_drop(struct client *client);
+json_t *system_report(struct system *system);
+
+/* --- system.c --- */
+void system_event(struct unit *unit, enum bh_unit_event event);
+void system_down(struct system *system, int result, bool now);
+void system_restart(struct system *system, struct unit *unit);
+/* Run it to its end; the run directory is removed. Never returns before everything is down. */
+int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine, void *engine_state,
+               int owner_fd, bool contained);
+
+#endif
