@@ -21,19 +21,16 @@
  */
 #include "core/chain_walk.h"
 #include "core/inflight_records.h"
-#include "core/mem_translate.h"
 #include "core/ring_access.h"
 
 struct walk {
     struct bh_virtq *q;
-    struct bh_seg *segs;
-    uint32_t seg_count;
-    uint32_t out_count; /* of them device-readable */
-    uint32_t room;      /* segments left */
+    struct bh_seg *seg;       /* the next to fill */
+    struct bh_seg *out_end;   /* NULL, or behind the readable ones: a device-writable buffer was seen */
+    uint64_t out_len, in_len; /* sums of at most 2^16 lengths of 32 bits */
+    uint32_t room;            /* segments left */
     uint32_t mem_slots;
-    uint64_t out_len, in_len;
     enum bh_broken reason;
-    bool writable; /* a device-writable buffer was seen */
     bool pending;
 };
 
@@ -45,49 +42,74 @@ static bool refuse(struct walk *w, enum bh_broken reason)
 
 static inline void begin(struct walk *w, struct bh_virtq *q, struct bh_chain *chain)
 {
-    *w = (struct walk){.q = q, .segs = chain->segs, .room = q->memory.segs_per_chain};
+    *w = (struct walk){.q = q, .seg = chain->segs, .room = q->memory.segs_per_chain};
 }
 
-/* Add [addr, addr + len) to the chain. False: refused. */
-static inline bool add_buffer(struct walk *w, uint64_t addr, uint32_t len, bool writable)
+static inline void account(struct walk *w, uint32_t len, bool writable)
+{
+    if (!writable) {
+        w->out_len += len;
+        return;
+    }
+    w->in_len += len;
+    if (w->out_end == NULL)
+        w->out_end = w->seg;
+}
+
+/* Add [addr, addr + len) to the chain, whatever it is. False: refused. */
+static __attribute__((noinline)) bool add_any_buffer(struct walk *w, uint64_t addr, uint32_t len,
+                                                     bool writable)
 {
     unsigned access = writable ? BH_MEM_WRITE : BH_MEM_READ;
 
-    if (BH_UNLIKELY(len == 0))
+    if (len == 0)
         return refuse(w, BH_BROKEN_CHAIN_EMPTY);
-    if (writable) {
-        w->writable = true;
-        w->in_len += len;
-    } else {
-        if (BH_UNLIKELY(w->writable))
-            return refuse(w, BH_BROKEN_ORDER);
-        w->out_len += len;
-    }
-    if (BH_UNLIKELY(w->out_len + w->in_len > UINT32_MAX))
-        return refuse(w, BH_BROKEN_CHAIN_BYTES);
-    if (BH_UNLIKELY(addr + (len - 1) < addr))
+    if (!writable && w->out_end != NULL)
+        return refuse(w, BH_BROKEN_ORDER);
+    if (addr + (len - 1) < addr)
         return refuse(w, BH_BROKEN_FAULT);
+    account(w, len, writable);
     do {
         struct bh_mem_span span;
         enum bh_mem_result result;
 
-        if (BH_UNLIKELY(w->room == 0))
+        if (w->room == 0)
             return refuse(w, BH_BROKEN_CHAIN_LONG);
         w->room--;
-        result = bh_mem_translate_fast(&w->q->view, bh_daddr(addr), len, access, &span);
-        if (BH_UNLIKELY(result != BH_MEM_HERE)) {
-            if (result == BH_MEM_FAULT)
-                return refuse(w, BH_BROKEN_FAULT);
+        result = bh_mem_translate(&w->q->view, bh_daddr(addr), len, access, &span);
+        if (result == BH_MEM_FAULT)
+            return refuse(w, BH_BROKEN_FAULT);
+        if (result == BH_MEM_PENDING) {
             w->pending = true;
             return true;
         }
-        w->segs[w->seg_count++] = (struct bh_seg){span.host, (size_t)span.len};
-        if (!writable)
-            w->out_count++;
+        *w->seg++ = (struct bh_seg){span.host, (size_t)span.len};
         w->mem_slots |= bh_mem_slot_bit(span.slot);
         addr += span.len;
         len -= (uint32_t)span.len;
-    } while (BH_UNLIKELY(len != 0));
+    } while (len != 0);
+    return true;
+}
+
+/* The same, quick for a good buffer that lies whole in the region hit last. */
+static inline __attribute__((always_inline)) bool add_buffer(struct walk *w, uint64_t addr, uint32_t len,
+                                                             bool writable)
+{
+    const struct bh_mem_view *view = &w->q->view;
+    const struct bh_mem_region *r = view->hit;
+    uint64_t offset;
+
+    if (BH_UNLIKELY(r == NULL || w->room == 0 || (!writable && w->out_end != NULL)))
+        return add_any_buffer(w, addr, len, writable);
+    offset = addr - r->base.raw;
+    /* A length of 0 is the largest one here, less 1. */
+    if (BH_UNLIKELY(offset >= r->size || (uint64_t)len - 1 >= r->size - offset ||
+                    !(r->access & (writable ? BH_MEM_WRITE : BH_MEM_READ))))
+        return add_any_buffer(w, addr, len, writable);
+    account(w, len, writable);
+    w->room--;
+    *w->seg++ = (struct bh_seg){r->host + (size_t)offset, len};
+    w->mem_slots |= view->hit_bit;
     return true;
 }
 
@@ -95,6 +117,8 @@ static inline bool add_buffer(struct walk *w, uint64_t addr, uint32_t len, bool 
 struct table {
     uint64_t addr;
     uint32_t bytes;
+    uint32_t direct;              /* descriptors from the first on that can be loaded as they lie, */
+    const uint8_t *descs;         /* from here */
     uint64_t piece_at, piece_len; /* bytes from the table's start */
     const uint8_t *piece;
 };
@@ -119,7 +143,7 @@ static void close_piece(struct walk *w, struct table *t)
 }
 
 /* Translate the table from byte `at` on. */
-static inline enum bh_mem_result open_piece(struct walk *w, struct table *t, uint64_t at)
+static enum bh_mem_result open_piece(struct walk *w, struct table *t, uint64_t at)
 {
     uint64_t wanted = 16ull * w->room + 16; /* more than that is never read */
     struct bh_mem_span span;
@@ -128,7 +152,7 @@ static inline enum bh_mem_result open_piece(struct walk *w, struct table *t, uin
     close_piece(w, t);
     if (wanted > t->bytes - at)
         wanted = t->bytes - at;
-    result = bh_mem_translate_fast(&w->q->view, bh_daddr(t->addr + at), wanted, BH_MEM_READ, &span);
+    result = bh_mem_translate(&w->q->view, bh_daddr(t->addr + at), wanted, BH_MEM_READ, &span);
     if (result == BH_MEM_HERE) {
         t->piece = span.host;
         t->piece_at = at;
@@ -155,8 +179,9 @@ static enum bh_mem_result read_bytes(struct walk *w, struct table *t, uint64_t a
     return BH_MEM_HERE;
 }
 
-/* Descriptor `index` of the table, read once. False: refused or pending. */
-static bool read_table(struct walk *w, struct table *t, uint32_t index, struct ring_desc *desc)
+/* Descriptor `index` of the table, wherever it lies. False: refused or pending. */
+static __attribute__((noinline)) bool read_any(struct walk *w, struct table *t, uint32_t index,
+                                               struct ring_desc *desc)
 {
     uint64_t at = 16ull * index;
     enum bh_mem_result result = BH_MEM_HERE;
@@ -183,9 +208,20 @@ static bool read_table(struct walk *w, struct table *t, uint32_t index, struct r
     return false;
 }
 
-/* The checks that both layouts' indirect tables share; how many descriptors there are, 0: refused. */
-static uint32_t open_table(struct walk *w, struct table *t, uint64_t addr, uint32_t len)
+/* Descriptor `index` of the table, read once. False: refused or pending. */
+static inline bool read_table(struct walk *w, struct table *t, uint32_t index, struct ring_desc *desc)
 {
+    if (BH_UNLIKELY(index >= t->direct))
+        return read_any(w, t, index, desc);
+    *desc = ring_load_desc(t->descs + 16ull * index);
+    return true;
+}
+
+/* The checks that both layouts' indirect tables share; how many descriptors there are, 0: refused. */
+static inline uint32_t open_table(struct walk *w, struct table *t, uint64_t addr, uint32_t len)
+{
+    const struct bh_mem_region *r = w->q->view.hit;
+
     *t = (struct table){.addr = addr, .bytes = len};
     if (!w->q->indirect || len % 16 != 0)
         return refuse(w, BH_BROKEN_INDIRECT);
@@ -193,6 +229,15 @@ static uint32_t open_table(struct walk *w, struct table *t, uint64_t addr, uint3
         return refuse(w, BH_BROKEN_CHAIN_EMPTY);
     if (addr + (len - 1) < addr)
         return refuse(w, BH_BROKEN_RING_FAULT);
+    /* Mostly a table lies whole and aligned in the region hit last, and nothing of it needs a release. */
+    if (BH_LIKELY(r != NULL && addr - r->base.raw < r->size && len <= r->size - (addr - r->base.raw))) {
+        const uint8_t *descs = r->host + (size_t)(addr - r->base.raw);
+
+        if (BH_LIKELY((uintptr_t)descs % 8 == 0 && (r->access & BH_MEM_READ))) {
+            t->descs = descs;
+            t->direct = len / 16;
+        }
+    }
     return len / 16;
 }
 
@@ -217,7 +262,8 @@ static void walk_indirect_split(struct walk *w, uint64_t addr, uint32_t len)
         if (BH_UNLIKELY(index >= count))
             refuse(w, BH_BROKEN_NEXT_RANGE);
     }
-    close_piece(w, &t);
+    if (BH_UNLIKELY(t.piece != NULL))
+        close_piece(w, &t);
 }
 
 /* Only WRITE means something in a packed ring's table; all else is ignored [virtio-1.4 2.8.7]. */
@@ -230,17 +276,22 @@ static void walk_indirect_packed(struct walk *w, uint64_t addr, uint32_t len)
     for (uint32_t index = 0; index < count; index++)
         if (!read_table(w, &t, index, &d) || !add_buffer(w, d.addr, d.len, d.fourth & VIRTQ_DESC_F_WRITE))
             break;
-    close_piece(w, &t);
+    if (BH_UNLIKELY(t.piece != NULL))
+        close_piece(w, &t);
 }
 
 static inline int finish(struct walk *w, struct bh_chain *chain)
 {
+    struct bh_seg *out_end = w->out_end ? w->out_end : w->seg;
+
+    if (BH_UNLIKELY(w->reason == BH_BROKEN_NONE && w->out_len + w->in_len > UINT32_MAX))
+        w->reason = BH_BROKEN_CHAIN_BYTES;
     if (BH_UNLIKELY(w->reason != BH_BROKEN_NONE || w->pending)) {
-        tell_released(w->q, w->segs, w->seg_count);
+        tell_released(w->q, chain->segs, (unsigned)(w->seg - chain->segs));
         return w->reason != BH_BROKEN_NONE ? (int)w->reason : BH_ERR_PENDING;
     }
-    chain->out_count = (uint16_t)w->out_count;
-    chain->in_count = (uint16_t)(w->seg_count - w->out_count);
+    chain->out_count = (uint16_t)(out_end - chain->segs);
+    chain->in_count = (uint16_t)(w->seg - out_end);
     chain->out_len = (uint32_t)w->out_len;
     chain->in_len = (uint32_t)w->in_len;
     chain->mem_slots = w->mem_slots;
@@ -262,7 +313,7 @@ int bh_chain_walk_split(struct bh_virtq *q, uint16_t head, struct bh_chain *chai
 
     begin(&w, q, chain);
     for (;;) {
-        struct ring_desc d = ring_load_desc(&table[index]);
+        const struct ring_desc d = ring_load_desc(&table[index]);
 
         count++;
         if (d.third & VIRTQ_DESC_F_INDIRECT) {

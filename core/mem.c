@@ -108,28 +108,13 @@ enum bh_mem_result bh_mem_translate(struct bh_mem_view *view, bh_daddr_t addr, u
     if (r == NULL || (r->access & access) != access)
         return BH_MEM_FAULT;
     view->hit = r;
+    view->hit_bit = bh_mem_slot_bit(r->slot);
     offset = addr.raw - r->base.raw;
     left = r->size - offset;
     span->host = r->host + (size_t)offset;
     span->len = len < left ? len : left;
     span->slot = r->slot;
     return BH_MEM_HERE;
-}
-
-void bh_mem_view_hold(struct bh_mem_view *view, uint32_t slots)
-{
-    for (; slots != 0; slots &= slots - 1)
-        view->uses[__builtin_ctz(slots)]++;
-}
-
-void bh_mem_view_drop(struct bh_mem_view *view, uint32_t slots)
-{
-    for (; slots != 0; slots &= slots - 1) {
-        unsigned slot = (unsigned)__builtin_ctz(slots);
-
-        BH_ASSERT(view->uses[slot] > 0);
-        view->uses[slot]--;
-    }
 }
 
 bool bh_mem_view_holds(const struct bh_mem_view *view, const struct bh_mem_region *region)

@@ -291,8 +291,10 @@ void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
 
 int bh_virtq_end_batch(struct bh_virtq *q, unsigned count, int result)
 {
-    if (count > 0)
+    if (count > 0) {
+        q->counters.chains += count;
         return (int)count;
+    }
     if (result == BH_ERR_PENDING) {
         q->counters.pending++;
     } else if (result > 0) {

@@ -57,7 +57,6 @@ static inline void virtq_take(struct bh_virtq *q, struct bh_chain *chain)
     q->pop_order = q->pop_order + 1u == q->memory.size_max ? 0 : (uint16_t)(q->pop_order + 1u);
     q->free_count--;
     q->in_flight++;
-    q->counters.chains++;
     q->counters.bytes_out += chain->out_len;
 }
 

@@ -108,6 +108,7 @@ struct bh_mem_view {
     const struct bh_mem_table *table;  /* as adopted */
     const struct bh_mem_table *former; /* the one before: chains in flight may still be in its regions */
     const struct bh_mem_region *hit;   /* region hit last; NULL: none yet, or memory behind ops */
+    uint32_t hit_bit;                  /* its bh_mem_slot_bit() */
     uint32_t uses[BH_MEM_SLOTS];       /* chains in flight, by slot */
 };
 
@@ -127,8 +128,16 @@ static inline uint32_t bh_mem_slot_bit(uint16_t slot)
 {
     return 1u << (slot < BH_MEM_SLOT_SHARED ? slot : BH_MEM_SLOT_SHARED);
 }
-void bh_mem_view_hold(struct bh_mem_view *view, uint32_t slots);
-void bh_mem_view_drop(struct bh_mem_view *view, uint32_t slots);
+static inline void bh_mem_view_hold(struct bh_mem_view *view, uint32_t slots)
+{
+    for (; slots != 0; slots &= slots - 1)
+        view->uses[__builtin_ctz(slots)]++;
+}
+static inline void bh_mem_view_drop(struct bh_mem_view *view, uint32_t slots)
+{
+    for (; slots != 0; slots &= slots - 1)
+        view->uses[__builtin_ctz(slots)]--;
+}
 /* Does this queue still hold the region, by an old table or by a chain in flight? */
 bool bh_mem_view_holds(const struct bh_mem_view *view, const struct bh_mem_region *region);
 
