@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,7 +21,6 @@ struct guard {
 static struct guard guards[BH_VU_GUARDS_MAX];
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER; /* of those who add; the handler takes none */
 static struct sigaction before;
-static bool installed;
 
 static void on_sigbus(int signo, siginfo_t *info, void *context)
 {
@@ -51,16 +49,17 @@ static void on_sigbus(int signo, siginfo_t *info, void *context)
     errno = saved;
 }
 
+/* Asked for with each guard, since the host program may have set a handler of its own meanwhile. */
 static int install(void)
 {
-    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER};
-    if (installed)
-        return BH_OK;
-    sigemptyset(&action.sa_mask);
-    if (sigaction(SIGBUS, &action, &before))
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER}, now;
+    if (sigaction(SIGBUS, NULL, &now))
         return BH_ERR_IO;
-    installed = true;
-    return BH_OK;
+    if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_sigbus)
+        return BH_OK;
+    before = now;
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGBUS, &action, NULL) ? BH_ERR_IO : BH_OK;
 }
 
 int bh_vu_guard_add(void *base, size_t length, volatile sig_atomic_t *lost, int wake_fd, unsigned *index)

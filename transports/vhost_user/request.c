@@ -391,8 +391,10 @@ static void settle(struct bh_vhost_user *server, enum result result, const char 
 {
     const struct bh_vu_message *message = &server->pending;
     const bool may_answer = message->need_reply && bh_vu_has(server, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-    if (result == WAITING)
+    if (result == WAITING) {
+        bh_vu_flush(server); /* read no more until then (or go on, if it has happened already) */
         return;
+    }
     server->waiting = BH_VU_WAIT_NONE;
     if (result == REFUSED) {
         server->counters.refused++;
