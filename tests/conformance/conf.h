@@ -62,6 +62,7 @@ struct conf_plan {
     const struct bh_hosted_class *hosted;
     const void *values;     /* of the class's options */
     char *const *arguments; /* the same as words; NULL-terminated */
+    const char *scratch;    /* a file that an option of the class names; NULL: none */
     const char *program;    /* the device program to be executed; vhost-user only */
 };
 int conf_open_pipe(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side);

@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GUEST_BASE 0x40000000u
 #define GUEST_SIZE (16u << 20)
 
 static const struct conf_class *const classes[] = {
     &conf_rng,
+    &conf_blk,
+    &conf_console,
 };
 
 struct feature_set {
@@ -34,13 +37,16 @@ struct run {
     struct conf_plan plan;
     bool vhost, packed;
     const char *only_set, *only_case;
+    char *scratch_option; /* "blk-file:8388608" */
+    char scratch_path[64], scratch_word[128];
     unsigned tests, failures;
 };
 
 static void usage(void)
 {
     puts("conform --class=CLASS [--transport=pipe|vhost-user] [--ring=split|packed] [--features=SET]\n"
-         "        [--case=NAME] [--exec=PROGRAM] [--list] [-- CLASS-OPTION...]");
+         "        [--case=NAME] [--exec=PROGRAM] [--scratch=OPTION:BYTES] [--list] [-- CLASS-OPTION...]\n"
+         "--scratch makes a file of so many bytes, names it to the class as --OPTION, and removes it.");
 }
 
 /* One case on one fresh device. */
@@ -97,10 +103,11 @@ static void list(const struct conf_case *cases)
 
 static int parse(struct run *run, int argc, char **argv, bool *only_list)
 {
-    static const struct option options[] = {
-        {"class", 1, NULL, 'c'},    {"transport", 1, NULL, 't'}, {"ring", 1, NULL, 'r'},
-        {"features", 1, NULL, 'f'}, {"case", 1, NULL, 'n'},      {"exec", 1, NULL, 'x'},
-        {"list", 0, NULL, 'l'},     {"help", 0, NULL, 'h'},      {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"class", 1, NULL, 'c'},   {"transport", 1, NULL, 't'},
+                                            {"ring", 1, NULL, 'r'},    {"features", 1, NULL, 'f'},
+                                            {"case", 1, NULL, 'n'},    {"exec", 1, NULL, 'x'},
+                                            {"scratch", 1, NULL, 's'}, {"list", 0, NULL, 'l'},
+                                            {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -114,11 +121,31 @@ static int parse(struct run *run, int argc, char **argv, bool *only_list)
         case 'f': run->only_set = optarg; break;
         case 'n': run->only_case = optarg; break;
         case 'x': run->plan.program = optarg; break;
+        case 's': run->scratch_option = optarg; break;
         case 'l': *only_list = true; break;
         default: return -1;
         }
     }
     return run->class ? optind : -1;
+}
+
+static int make_scratch(struct run *run)
+{
+    char *bytes = strchr(run->scratch_option, ':');
+    int fd;
+
+    if (!bytes)
+        return BH_ERR_INVAL;
+    *bytes++ = '\0';
+    snprintf(run->scratch_path, sizeof(run->scratch_path), "/tmp/bulkhead-conform-XXXXXX");
+    fd = mkstemp(run->scratch_path);
+    if (fd < 0)
+        return BH_ERR_IO;
+    run->plan.scratch = run->scratch_path;
+    snprintf(run->scratch_word, sizeof(run->scratch_word), "--%s=%s", run->scratch_option, run->scratch_path);
+    bytes = ftruncate(fd, strtoll(bytes, NULL, 0)) ? NULL : bytes;
+    close(fd);
+    return bytes ? BH_OK : BH_ERR_IO;
 }
 
 /* The class's options, from the command line or the class's own. argv[0] is not looked at by the parser. */
@@ -134,8 +161,10 @@ static int take_options(struct run *run, int count, char **words, void **values)
     argv[0] = (char *)"conform";
     for (int i = 0; i < count; i++)
         argv[argc++] = words[i];
-    for (unsigned i = 0; count == 0 && run->class->arguments[i]; i++)
+    for (unsigned i = 0; count == 0 && !run->plan.scratch && run->class->arguments[i]; i++)
         argv[argc++] = (char *)run->class->arguments[i];
+    if (run->plan.scratch)
+        argv[argc++] = run->scratch_word;
     run->plan.arguments = argv + 1;
     run->plan.values = *values;
     struct bh_option_set sets[] = {{table, *values, NULL}, {NULL, NULL, NULL}};
@@ -163,6 +192,8 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     run.plan.hosted = run.class->hosted;
+    if (run.scratch_option && make_scratch(&run))
+        return 2;
     if (take_options(&run, argc - rest, argv + rest, &values))
         return 2;
     for (unsigned s = 0; s < BH_COUNT(feature_sets); s++) {
@@ -173,6 +204,8 @@ int main(int argc, char **argv)
         run_cases(&run, &feature_sets[s], run.class->cases);
     }
     printf("1..%u\n", run.tests);
+    if (run.plan.scratch)
+        unlink(run.plan.scratch);
     bh_options_fini(run.class->hosted->options, values);
     free(values);
     free((void *)(run.plan.arguments - 1));

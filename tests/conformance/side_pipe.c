@@ -30,9 +30,12 @@ static struct bh_device *dev_of(struct conf_side *side)
 
 static int turn(struct pipe_side *p, int timeout_ms)
 {
-    bool more = bh_pipe_pump(&p->pipe, 16);
+    bool busy = false;
 
-    return bh_loop_step(p->loop, more ? 0 : timeout_ms) < 0 ? BH_ERR_IO : BH_OK;
+    for (unsigned w = 0; w < BH_COUNT(p->pipe.woken); w++)
+        busy |= p->pipe.woken[w] != 0;
+    busy |= bh_pipe_pump(&p->pipe, 16);
+    return bh_loop_step(p->loop, busy ? 0 : timeout_ms) < 0 ? BH_ERR_IO : BH_OK;
 }
 
 static struct bh_features offered(struct conf_side *side)
