@@ -13,7 +13,7 @@ static const struct {
     unsigned bit;
 } words[] = {
     /* QEMU's names of the same bits, without "virtio-" and its properties' dashes. */
-    {"indirect_desc", BH_F_INDIRECT_DESC}, {"event_idx", BH_F_EVENT_IDX}, {"packed", BH_F_RING_PACKED},
+    {"indirect_desc", BH_F_INDIRECT_DESC}, {"event_idx", BH_F_EVENT_IDX},   {"packed", BH_F_RING_PACKED},
     {"in_order", BH_F_IN_ORDER},           {"ring_reset", BH_F_RING_RESET},
 };
 
@@ -26,7 +26,9 @@ static int find(const char *word)
         if (!strcmp(word, words[i].name))
             return (int)words[i].bit;
     bit = strtoul(word, &end, 10);
-    return word[0] >= '0' && word[0] <= '9' && !*end && bit < BH_FEATURE_BITS && bit != BH_F_VERSION_1 ? (int)bit : -1;
+    return word[0] >= '0' && word[0] <= '9' && !*end && bit < BH_FEATURE_BITS && bit != BH_F_VERSION_1
+               ? (int)bit
+               : -1;
 }
 
 static void refuse(const char *word, struct bh_diag_sink *sink)
@@ -41,7 +43,8 @@ static void refuse(const char *word, struct bh_diag_sink *sink)
     if (near) {
         snprintf(hint, sizeof(hint), "did you mean -%s?", near);
     } else {
-        used = snprintf(hint, sizeof(hint), "it takes words like -packed or -24, with commas between; words are");
+        used = snprintf(hint, sizeof(hint),
+                        "it takes words like -packed or -24, with commas between; words are");
         for (size_t i = 0; i < BH_COUNT(words) && used > 0 && (size_t)used < sizeof(hint); i++)
             used += snprintf(hint + used, sizeof(hint) - (size_t)used, " %s", words[i].name);
     }

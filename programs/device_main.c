@@ -26,20 +26,42 @@ struct process_values {
     bool print_capabilities, help, version;
 };
 #define AT(member) offsetof(struct process_values, member)
-#define NO_FD 0u /* 0, 1 and 2 are stdin, stdout and stderr */
+#define NO_FD      0u /* 0, 1 and 2 are stdin, stdout and stderr */
 
 static const struct bh_option process_options[] = {
-    {.name = "socket-path", .type = BH_OPT_PATH, .offset = AT(socket_path), .cli_only = true,
+    {.name = "socket-path",
+     .type = BH_OPT_PATH,
+     .offset = AT(socket_path),
+     .cli_only = true,
      .help = "Listen for a front-end on this Unix socket"},
-    {.name = "fd", .type = BH_OPT_UINT, .offset = AT(fd), .min = 3, .max = INT32_MAX, .arg = "FD",
-     .cli_only = true, .help = "The vhost-user socket, inherited: listening or connected"},
-    {.name = "features", .type = BH_OPT_STRING, .offset = AT(features), .arg = "-WORD,...",
+    {.name = "fd",
+     .type = BH_OPT_UINT,
+     .offset = AT(fd),
+     .min = 3,
+     .max = INT32_MAX,
+     .arg = "FD",
+     .cli_only = true,
+     .help = "The vhost-user socket, inherited: listening or connected"},
+    {.name = "features",
+     .type = BH_OPT_STRING,
+     .offset = AT(features),
+     .arg = "-WORD,...",
      .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number",
      .ref = "virtio-1.4 6"},
-    {.name = "print-capabilities", .type = BH_OPT_BOOL, .offset = AT(print_capabilities), .cli_only = true,
+    {.name = "print-capabilities",
+     .type = BH_OPT_BOOL,
+     .offset = AT(print_capabilities),
+     .cli_only = true,
      .help = "Print what this program can, as JSON, and exit"},
-    {.name = "help", .type = BH_OPT_BOOL, .offset = AT(help), .cli_only = true, .help = "Print this and exit"},
-    {.name = "version", .type = BH_OPT_BOOL, .offset = AT(version), .cli_only = true,
+    {.name = "help",
+     .type = BH_OPT_BOOL,
+     .offset = AT(help),
+     .cli_only = true,
+     .help = "Print this and exit"},
+    {.name = "version",
+     .type = BH_OPT_BOOL,
+     .offset = AT(version),
+     .cli_only = true,
      .help = "Print the version and exit"},
     {.name = NULL},
 };
@@ -115,12 +137,14 @@ static void stopped(struct bh_vhost_user *server, void *owner)
     bh_loop_stop(process->loop, EXIT_OK);
 }
 
-static const struct bh_vhost_user_owner owner_ops = {.connected = connected, .ended = ended, .stopped = stopped};
+static const struct bh_vhost_user_owner owner_ops = {
+    .connected = connected, .ended = ended, .stopped = stopped};
 
 static void not_quiet(struct bh_loop_timer *timer)
 {
     struct process *process = BH_LOOP_OWNER(timer, struct process, patience);
-    bh_error(NULL, NULL, NULL, "requests are still in flight after %d s; ending without them", QUIET_MS / 1000);
+    bh_error(NULL, NULL, NULL, "requests are still in flight after %d s; ending without them",
+             QUIET_MS / 1000);
     bh_loop_stop(process->loop, EXIT_FAILED);
 }
 
@@ -156,7 +180,8 @@ static int open_socket(struct process *process, int *fd, bool *made)
     if (values->fd != NO_FD) {
         *fd = (int)values->fd;
         if (fcntl(*fd, F_SETFD, FD_CLOEXEC) < 0) {
-            bh_error(NULL, NULL, NULL, "--fd=%llu is no open file descriptor", (unsigned long long)values->fd);
+            bh_error(NULL, NULL, NULL, "--fd=%llu is no open file descriptor",
+                     (unsigned long long)values->fd);
             return BH_ERR_INVAL;
         }
         return BH_OK;
@@ -165,7 +190,8 @@ static int open_socket(struct process *process, int *fd, bool *made)
         *fd = passed.fd;
         return BH_OK;
     }
-    bh_error(NULL, NULL, "give --socket-path=PATH or --fd=FD; --help tells more", "there is no socket to serve on");
+    bh_error(NULL, NULL, "give --socket-path=PATH or --fd=FD; --help tells more",
+             "there is no socket to serve on");
     return BH_ERR_INVAL;
 }
 
@@ -176,7 +202,8 @@ static int serve(struct process *process, int fd)
     int err = bh_vhost_user_create(process->loop, dev, fd, NULL, NULL, &owner_ops, process, &process->server);
     if (err) {
         close(fd);
-        bh_error(NULL, NULL, "it must be a Unix stream socket", "cannot serve on the socket: %s", bh_err_text(err));
+        bh_error(NULL, NULL, "it must be a Unix stream socket", "cannot serve on the socket: %s",
+                 bh_err_text(err));
         return err == BH_ERR_INVAL ? EXIT_USAGE : EXIT_FAILED;
     }
     if (bh_loop_signal_add(process->loop, &process->term, SIGTERM, terminated) ||

@@ -126,8 +126,8 @@ void bh_diag_emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
     sink->emit(sink, diag);
 }
 
-static void emit_format(struct bh_diag_sink *sink, enum bh_diag_level level, const struct bh_diag_where *where,
-                        const char *hint, const char *format, va_list args)
+static void emit_format(struct bh_diag_sink *sink, enum bh_diag_level level,
+                        const struct bh_diag_where *where, const char *hint, const char *format, va_list args)
 {
     char what[WHAT_MAX_BYTES];
     struct bh_diag diag = {.level = level, .what = what, .hint = hint};
@@ -137,8 +137,8 @@ static void emit_format(struct bh_diag_sink *sink, enum bh_diag_level level, con
     bh_diag_emit(sink, &diag);
 }
 
-void bh_error(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint, const char *format,
-              ...)
+void bh_error(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint,
+              const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -146,7 +146,8 @@ void bh_error(struct bh_diag_sink *sink, const struct bh_diag_where *where, cons
     va_end(args);
 }
 
-void bh_warn(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint, const char *format, ...)
+void bh_warn(struct bh_diag_sink *sink, const struct bh_diag_where *where, const char *hint,
+             const char *format, ...)
 {
     va_list args;
     va_start(args, format);

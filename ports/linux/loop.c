@@ -147,7 +147,8 @@ int bh_loop_fd(struct bh_loop *loop)
 
 static uint32_t epoll_bits(uint32_t wanted)
 {
-    return (wanted & BH_LOOP_READ ? (uint32_t)EPOLLIN : 0) | (wanted & BH_LOOP_WRITE ? (uint32_t)EPOLLOUT : 0);
+    return (wanted & BH_LOOP_READ ? (uint32_t)EPOLLIN : 0) |
+           (wanted & BH_LOOP_WRITE ? (uint32_t)EPOLLOUT : 0);
 }
 
 int bh_loop_fd_add(struct bh_loop *loop, struct bh_loop_fd *watch, int fd, uint32_t wanted,
@@ -218,8 +219,8 @@ static void run_fds(struct bh_loop *loop)
 static void arm_timerfd(struct bh_loop *loop)
 {
     const uint64_t due = loop->timers ? loop->timers->due_ns : 0;
-    struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due / 1000000000u),
-                                           .tv_nsec = (long)(due % 1000000000u)}};
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)}};
     if (due == loop->armed_ns)
         return;
     timerfd_settime(loop->timer_watch.fd, TFD_TIMER_ABSTIME, &spec, NULL);
@@ -404,7 +405,8 @@ void bh_loop_signal_remove(struct bh_loop_signal *source)
 
 /* --- hooks and rounds ------------------------------------------------------------------------------------ */
 
-void bh_loop_hook_add(struct bh_loop *loop, struct bh_loop_hook *hook, void (*prepare)(struct bh_loop_hook *hook))
+void bh_loop_hook_add(struct bh_loop *loop, struct bh_loop_hook *hook,
+                      void (*prepare)(struct bh_loop_hook *hook))
 {
     hook->prepare = prepare;
     hook->loop = loop;

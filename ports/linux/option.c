@@ -71,7 +71,8 @@ static int parse_mac(const char *text, uint8_t mac[6])
         if (!isxdigit((unsigned char)*c) && *c != ':')
             return BH_ERR_INVAL;
     if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4], &byte[5],
-               &used) != 6 || text[used])
+               &used) != 6 ||
+        text[used])
         return BH_ERR_INVAL;
     for (int i = 0; i < 6; i++)
         mac[i] = (uint8_t)byte[i];
@@ -166,8 +167,8 @@ const struct bh_option *bh_option_find(const struct bh_option *table, const char
 
 enum { HINT_MAX = 512, NAMES_MAX = 256 };
 
-static void unknown(const struct bh_option_set *sets, const char *name, bool dashes, struct bh_diag_sink *sink,
-                    const struct bh_diag_where *where)
+static void unknown(const struct bh_option_set *sets, const char *name, bool dashes,
+                    struct bh_diag_sink *sink, const struct bh_diag_where *where)
 {
     const char *names[NAMES_MAX];
     const char *near;
@@ -178,7 +179,11 @@ static void unknown(const struct bh_option_set *sets, const char *name, bool das
             names[count++] = option->name;
     near = bh_did_you_mean(name, names, count);
     snprintf(hint, sizeof(hint), "did you mean %s%s?", dashes ? "--" : "", near ? near : "");
-    bh_error(sink, where, near ? hint : dashes ? "see --help" : NULL, "no option '%s%s'", dashes ? "--" : "", name);
+    bh_error(sink, where,
+             near     ? hint
+             : dashes ? "see --help"
+                      : NULL,
+             "no option '%s%s'", dashes ? "--" : "", name);
 }
 
 /* What the option takes, in words, for the hint under a refused value. */
@@ -191,11 +196,13 @@ static void describe_values(const struct bh_option *option, char *text, size_t s
     case BH_OPT_SIZE:
         if (option->max)
             snprintf(text, size, "it takes a number from %llu to %llu%s%s", (unsigned long long)option->min,
-                     (unsigned long long)option->max, option->unit ? " " : "", option->unit ? option->unit : "");
+                     (unsigned long long)option->max, option->unit ? " " : "",
+                     option->unit ? option->unit : "");
         else
             snprintf(text, size, "it takes a number%s%s%s, %llu or more", option->unit ? " of " : "",
                      option->unit ? option->unit : "",
-                     option->type == BH_OPT_SIZE ? " (suffixes K, M, G, T)" : "", (unsigned long long)option->min);
+                     option->type == BH_OPT_SIZE ? " (suffixes K, M, G, T)" : "",
+                     (unsigned long long)option->min);
         return;
     case BH_OPT_ENUM:
         used = (size_t)snprintf(text, size, "it takes one of:");
@@ -219,7 +226,9 @@ static int set_option(const struct bh_option *option, void *target, const char *
         return BH_OK;
     describe_values(option, hint, sizeof(hint));
     bh_error(sink, where, hint, "%s%s: '%s' is %s", dashes ? "--" : "", option->name, value,
-             err == BH_ERR_RANGE ? "out of range" : err == BH_ERR_NOMEM ? "too much for memory" : "not allowed");
+             err == BH_ERR_RANGE   ? "out of range"
+             : err == BH_ERR_NOMEM ? "too much for memory"
+                                   : "not allowed");
     return err;
 }
 
@@ -311,7 +320,8 @@ static int check_required(const struct bh_option_set *sets, const bool *given, s
     return BH_OK;
 }
 
-int bh_options_parse(const struct bh_option_set *sets, int argc, char **argv, int *next, struct bh_diag_sink *sink)
+int bh_options_parse(const struct bh_option_set *sets, int argc, char **argv, int *next,
+                     struct bh_diag_sink *sink)
 {
     size_t count = 0;
     bool *given;

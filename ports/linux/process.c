@@ -21,17 +21,13 @@ static int err_of_errno(int error)
 {
     switch (error) {
     case ENOENT:
-    case ENOTDIR:
-        return BH_ERR_NOENT;
+    case ENOTDIR: return BH_ERR_NOENT;
     case EACCES:
     case EPERM:
-    case ENOEXEC:
-        return BH_ERR_ACCESS;
+    case ENOEXEC: return BH_ERR_ACCESS;
     case ENOMEM:
-    case EAGAIN:
-        return BH_ERR_NOMEM;
-    default:
-        return BH_ERR_IO;
+    case EAGAIN: return BH_ERR_NOMEM;
+    default: return BH_ERR_IO;
     }
 }
 
@@ -57,7 +53,8 @@ static int place_fds(const struct bh_process_spec *spec, int report)
     if (dup2(report, count) < 0 || fcntl(count, F_SETFD, FD_CLOEXEC))
         return -1;
     if (syscall(SYS_close_range, count + 1, ~0u, 0)) {
-        for (int fd = count + 1; fd < 4096; fd++) /* a kernel before 5.9, or a filter that does not know the call */
+        for (int fd = count + 1; fd < 4096;
+             fd++) /* a kernel before 5.9, or a filter that does not know the call */
             close(fd);
     }
     return count;

@@ -120,7 +120,8 @@ static void malformed_messages_end_the_connection(void **state)
     }
     assert_int_equal(bh_vhost_user_counters(rig.server)->malformed, BH_COUNT(wrong) - 2);
     assert_int_equal(bh_vhost_user_counters(rig.server)->refused, 2);
-    assert_true(rig.quiet.warning_count > 0 && rig.quiet.warning_count <= 10); /* said, but not without limit */
+    assert_true(rig.quiet.warning_count > 0 &&
+                rig.quiet.warning_count <= 10); /* said, but not without limit */
     rig_close(&rig);
     assert_int_equal(rig_fd_count(), open_fds);
 }
@@ -147,7 +148,8 @@ static void a_table_that_counts_what_it_does_not_have(void **state)
 
 static void memory_that_is_truncated_ends_that_connection_alone(void **state)
 {
-    const struct vhost_user_mem_region second = {0, {RIG_BASE + (1u << 28), 1 << 16, RIG_USER + (1u << 28), 0}};
+    const struct vhost_user_mem_region second = {0,
+                                                 {RIG_BASE + (1u << 28), 1 << 16, RIG_USER + (1u << 28), 0}};
     const struct bh_drv_buf buf = {bh_daddr(RIG_BASE + (1u << 28) + 0x8000), 64};
     struct rig rig;
     int fd = memfd_create("shrinks", MFD_CLOEXEC);
@@ -208,7 +210,9 @@ static void a_front_end_leaves_while_an_answer_is_due(void **state)
     static const struct {
         uint32_t request, size;
     } asked[] = {
-        {VHOST_USER_RESET_DEVICE, 0}, {VHOST_USER_GET_VRING_BASE, 8}, {VHOST_USER_SET_MEM_TABLE, 8},
+        {VHOST_USER_RESET_DEVICE, 0},
+        {VHOST_USER_GET_VRING_BASE, 8},
+        {VHOST_USER_SET_MEM_TABLE, 8},
         {VHOST_USER_RESET_OWNER, 0},
     };
     struct rig rig;

@@ -4,6 +4,7 @@
  */
 #include <bulkhead/impl/loop.h>
 
+#include <cmocka.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,6 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 struct bed {
     struct bh_loop *loop;
@@ -63,9 +63,9 @@ static int set_event(uint64_t count)
 /* Whichever of a and b comes first removes both. */
 static void remove_both(struct bh_loop_fd *watch, uint32_t events)
 {
-    struct bed *bed = (struct bed *)(void *)((char *)watch - (watch->wanted & BH_LOOP_WRITE
-                                                                  ? offsetof(struct bed, b)
-                                                                  : offsetof(struct bed, a)));
+    struct bed *bed =
+        (struct bed *)(void *)((char *)watch - (watch->wanted & BH_LOOP_WRITE ? offsetof(struct bed, b)
+                                                                              : offsetof(struct bed, a)));
     assert_true(events & (BH_LOOP_READ | BH_LOOP_WRITE));
     note(bed, 'x');
     bh_loop_fd_remove(&bed->a);

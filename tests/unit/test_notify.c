@@ -4,6 +4,7 @@
  */
 #include <bulkhead/impl/notify.h>
 
+#include <cmocka.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static int manager = -1;
 
@@ -48,8 +48,8 @@ static int receive(char *text, size_t size)
         struct cmsghdr align;
     } control;
     struct iovec part = {.iov_base = text, .iov_len = size - 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-                             .msg_controllen = sizeof(control)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     ssize_t got = recvmsg(manager, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     int fd = -1;
     assert_true(got >= 0);

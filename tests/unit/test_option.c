@@ -4,6 +4,7 @@
  */
 #include <bulkhead/impl/option.h>
 
+#include <cmocka.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 struct settings {
     bool read_only;
@@ -25,16 +25,35 @@ struct settings {
 static const char *const cache_words[] = {"none", "writeback", NULL};
 
 static const struct bh_option table[] = {
-    {.name = "read-only", .type = BH_OPT_BOOL, .offset = offsetof(struct settings, read_only), .def = "off",
+    {.name = "read-only",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct settings, read_only),
+     .def = "off",
      .help = "refuse writes"},
-    {.name = "queue-size", .type = BH_OPT_UINT, .offset = offsetof(struct settings, depth), .def = "256",
-     .min = 1, .max = 1024, .unit = "requests", .help = "slots of each queue"},
-    {.name = "ram-size", .type = BH_OPT_SIZE, .offset = offsetof(struct settings, size), .unit = "bytes",
+    {.name = "queue-size",
+     .type = BH_OPT_UINT,
+     .offset = offsetof(struct settings, depth),
+     .def = "256",
+     .min = 1,
+     .max = 1024,
+     .unit = "requests",
+     .help = "slots of each queue"},
+    {.name = "ram-size",
+     .type = BH_OPT_SIZE,
+     .offset = offsetof(struct settings, size),
+     .unit = "bytes",
      .help = "a RAM disk of this size"},
-    {.name = "blk-file", .type = BH_OPT_PATH, .offset = offsetof(struct settings, file), .required = true,
+    {.name = "blk-file",
+     .type = BH_OPT_PATH,
+     .offset = offsetof(struct settings, file),
+     .required = true,
      .help = "the image"},
-    {.name = "cache", .type = BH_OPT_ENUM, .offset = offsetof(struct settings, cache), .def = "writeback",
-     .values = cache_words, .help = "host cache"},
+    {.name = "cache",
+     .type = BH_OPT_ENUM,
+     .offset = offsetof(struct settings, cache),
+     .def = "writeback",
+     .values = cache_words,
+     .help = "host cache"},
     {.name = "mac", .type = BH_OPT_MAC, .offset = offsetof(struct settings, mac), .help = "address"},
     {.name = "forward", .type = BH_OPT_LIST, .offset = offsetof(struct settings, forward), .help = "a port"},
     {.name = NULL},
@@ -119,14 +138,14 @@ static void each_type_refuses_what_is_none_of_its_values(void **state)
         const char *name, *value;
         int err;
     } wrong[] = {
-        {"read-only", "maybe", BH_ERR_INVAL},      {"read-only", "", BH_ERR_INVAL},
-        {"queue-size", "0", BH_ERR_RANGE},         {"queue-size", "1025", BH_ERR_RANGE},
-        {"queue-size", "-1", BH_ERR_INVAL},        {"queue-size", " 5", BH_ERR_INVAL},
-        {"queue-size", "5x", BH_ERR_INVAL},        {"queue-size", "5K", BH_ERR_INVAL},
-        {"queue-size", "", BH_ERR_INVAL},          {"queue-size", "99999999999999999999999", BH_ERR_RANGE},
-        {"ram-size", "16777216T", BH_ERR_RANGE},   {"ram-size", "5Q", BH_ERR_INVAL},
-        {"ram-size", "5MM", BH_ERR_INVAL},         {"cache", "write", BH_ERR_INVAL},
-        {"mac", "52:54:00:12:34", BH_ERR_INVAL},   {"mac", "52:54:00:12:34:56:78", BH_ERR_INVAL},
+        {"read-only", "maybe", BH_ERR_INVAL},       {"read-only", "", BH_ERR_INVAL},
+        {"queue-size", "0", BH_ERR_RANGE},          {"queue-size", "1025", BH_ERR_RANGE},
+        {"queue-size", "-1", BH_ERR_INVAL},         {"queue-size", " 5", BH_ERR_INVAL},
+        {"queue-size", "5x", BH_ERR_INVAL},         {"queue-size", "5K", BH_ERR_INVAL},
+        {"queue-size", "", BH_ERR_INVAL},           {"queue-size", "99999999999999999999999", BH_ERR_RANGE},
+        {"ram-size", "16777216T", BH_ERR_RANGE},    {"ram-size", "5Q", BH_ERR_INVAL},
+        {"ram-size", "5MM", BH_ERR_INVAL},          {"cache", "write", BH_ERR_INVAL},
+        {"mac", "52:54:00:12:34", BH_ERR_INVAL},    {"mac", "52:54:00:12:34:56:78", BH_ERR_INVAL},
         {"mac", "52:54:00:12:34:5g", BH_ERR_INVAL}, {"mac", "+1:54:00:12:34:56", BH_ERR_INVAL},
     };
     struct bed *bed = *state;

@@ -356,7 +356,8 @@ static void a_region_goes_when_nothing_in_flight_uses_it(void **state)
     /* A buffer in the second region, held. */
     rig.device.hold = true;
     addr = other.guest_address + 0x8000;
-    assert_int_equal(bh_drv_ring_add(&rig.queue[0].ring, &(struct bh_drv_buf){bh_daddr(addr), 64}, 0, 1, &rig), BH_OK);
+    assert_int_equal(
+        bh_drv_ring_add(&rig.queue[0].ring, &(struct bh_drv_buf){bh_daddr(addr), 64}, 0, 1, &rig), BH_OK);
     assert_int_equal(write(rig.kick[0], &(uint64_t){1}, 8), 8);
     rig_pump(&rig);
     assert_int_equal(rig.device.held_count, 1);
@@ -406,7 +407,7 @@ static void regions_that_make_no_sense_are_refused(void **state)
         case 0: region.size = 0; break;
         case 1: region.guest_address = UINT64_MAX - 4096; break;
         case 2: region.user_address = UINT64_MAX - 4096; break;
-        case 3: region.mmap_offset = 4096; break;           /* ends behind the file */
+        case 3: region.mmap_offset = 4096; break; /* ends behind the file */
         case 4: region.mmap_offset = UINT64_MAX - 4095; break;
         case 5: region.guest_address -= size + 4096; break; /* overlaps the first one */
         default: region.user_address -= size + 4096; break;
@@ -443,7 +444,8 @@ static void a_broken_ring_is_told_by_its_err_fd_and_the_status(void **state)
     rig_open(&rig, false, NULL);
     rig_up(&rig, 0);
     /* A buffer outside of guest memory. */
-    assert_int_equal(bh_drv_ring_add(&rig.queue[0].ring, &(struct bh_drv_buf){bh_daddr(16), 64}, 0, 1, &rig), BH_OK);
+    assert_int_equal(bh_drv_ring_add(&rig.queue[0].ring, &(struct bh_drv_buf){bh_daddr(16), 64}, 0, 1, &rig),
+                     BH_OK);
     assert_int_equal(write(rig.kick[0], &(uint64_t){1}, 8), 8);
     rig_pump(&rig);
     assert_true(signalled(rig.err[0]));

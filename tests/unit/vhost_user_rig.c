@@ -52,7 +52,8 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
             continue;
         }
         for (unsigned s = 0; s < chains[i]->in_count; s++)
-            memset(chains[i]->segs[chains[i]->out_count + s].base, 0x5a, chains[i]->segs[chains[i]->out_count + s].len);
+            memset(chains[i]->segs[chains[i]->out_count + s].base, 0x5a,
+                   chains[i]->segs[chains[i]->out_count + s].len);
         chains[i]->written = chains[i]->in_len;
         bh_virtq_push(q, &chains[i], 1);
     }
@@ -158,8 +159,9 @@ void rig_open(struct rig *rig, bool listening, const struct bh_features *withhel
         rig->peer = ends[1];
     }
     assert_int_equal(bh_drv_guest_create(&rig->guest, bh_daddr(RIG_BASE), 1u << 20), BH_OK);
-    assert_int_equal(bh_vhost_user_create(rig->loop, &rig->device.dev, ends[0], "rig", &rig->quiet, &owner_ops, rig,
-                                          &rig->server), BH_OK);
+    assert_int_equal(bh_vhost_user_create(rig->loop, &rig->device.dev, ends[0], "rig", &rig->quiet,
+                                          &owner_ops, rig, &rig->server),
+                     BH_OK);
     if (listening)
         rig_connect(rig);
     rig_pump(rig);
@@ -188,7 +190,8 @@ void rig_connect(struct rig *rig)
     memcpy(address.sun_path, rig->path, length);
     forget_rings(rig);
     rig->peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(rig->peer, (struct sockaddr *)&address, (socklen_t)sizeof(sa_family_t) + length), 0);
+    assert_int_equal(connect(rig->peer, (struct sockaddr *)&address, (socklen_t)sizeof(sa_family_t) + length),
+                     0);
     rig_pump(rig);
 }
 
@@ -248,8 +251,8 @@ void rig_send_raw(struct rig *rig, const void *bytes, size_t size, const int *fd
     assert_int_equal(sendmsg(rig->peer, &message, MSG_NOSIGNAL), size);
 }
 
-void rig_send(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size, const int *fds,
-              unsigned fd_count)
+void rig_send(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+              const int *fds, unsigned fd_count)
 {
     uint8_t bytes[sizeof(struct vhost_user_header) + 1024];
     const struct vhost_user_header head = {request, VHOST_USER_VERSION | flags, size};
@@ -287,7 +290,8 @@ static int take_ack(struct rig *rig, uint32_t request)
     return value != 0;
 }
 
-int rig_ask(struct rig *rig, uint32_t request, const void *payload, uint32_t size, const int *fds, unsigned fd_count)
+int rig_ask(struct rig *rig, uint32_t request, const void *payload, uint32_t size, const int *fds,
+            unsigned fd_count)
 {
     rig_send(rig, request, VHOST_USER_FLAG_NEED_REPLY, payload, size, fds, fd_count);
     rig_pump(rig);
@@ -321,8 +325,8 @@ void rig_negotiate(struct rig *rig, uint64_t ring_bits)
     rig->features = bh_features_of64(bits);
     rig_send(rig, VHOST_USER_SET_OWNER, 0, NULL, 0, NULL, 0);
     rig_send(rig, VHOST_USER_SET_PROTOCOL_FEATURES, 0, &protocol, sizeof(protocol), NULL, 0);
-    assert_int_equal(rig_ask_u64(rig, VHOST_USER_SET_FEATURES, bits | UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES),
-                     0);
+    assert_int_equal(
+        rig_ask_u64(rig, VHOST_USER_SET_FEATURES, bits | UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES), 0);
 }
 
 struct vhost_user_region rig_region(const struct rig *rig)
@@ -334,8 +338,8 @@ void rig_share_memory(struct rig *rig)
 {
     struct vhost_user_mem_table table = {.region_count = 1};
     table.regions[0] = rig_region(rig);
-    assert_int_equal(rig_ask(rig, VHOST_USER_SET_MEM_TABLE, &table, 8 + sizeof(table.regions[0]), &rig->guest.fd, 1),
-                     0);
+    assert_int_equal(
+        rig_ask(rig, VHOST_USER_SET_MEM_TABLE, &table, 8 + sizeof(table.regions[0]), &rig->guest.fd, 1), 0);
 }
 
 static uint64_t user_address(bh_daddr_t address)

@@ -9,9 +9,9 @@
 #include "driver/guest.h"
 #include "transports/vhost_user/codec.h"
 #include "transports/vhost_user/vhost_user.h"
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <cmocka.h>
 
 enum { RIG_QUEUES = 2, RIG_SIZE = 64, RIG_CHAINS = 32, RIG_BASE = 0x40000000, RIG_USER = 0x7f0000000000 };
 
@@ -35,7 +35,7 @@ struct rig {
     struct rig_device device;
     struct bh_vhost_user *server;
     char path[64]; /* abstract; its length in the last byte */
-    int peer; /* the front-end's end; -1: closed */
+    int peer;      /* the front-end's end; -1: closed */
     bool connected, ended, stopped;
     bool stay_silent_on_enable; /* rig_start_ring sends no SET_VRING_ENABLE */
     struct bh_drv_guest guest;
@@ -58,12 +58,13 @@ void rig_release(struct rig *rig);
 /* --- the front-end's side -------------------------------------------------------------------------------- */
 
 void rig_send_raw(struct rig *rig, const void *bytes, size_t size, const int *fds, unsigned fd_count);
-void rig_send(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size, const int *fds,
-              unsigned fd_count);
+void rig_send(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+              const int *fds, unsigned fd_count);
 /* The reply that is there: its payload's size, -1 when there is none, -2 when the connection is closed. */
 int rig_reply(struct rig *rig, uint32_t request, void *payload, size_t room);
 /* Send with NEED_REPLY, pump; the acknowledgement (0 success), -1 none yet, -2 closed. */
-int rig_ask(struct rig *rig, uint32_t request, const void *payload, uint32_t size, const int *fds, unsigned fd_count);
+int rig_ask(struct rig *rig, uint32_t request, const void *payload, uint32_t size, const int *fds,
+            unsigned fd_count);
 int rig_ask_u64(struct rig *rig, uint32_t request, uint64_t value);
 int rig_ask_state(struct rig *rig, uint32_t request, uint32_t index, uint32_t num);
 uint64_t rig_get(struct rig *rig, uint32_t request);

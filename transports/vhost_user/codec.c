@@ -96,8 +96,8 @@ static int wrong(const char **why, const char *text)
     return BH_ERR_PROTO;
 }
 
-int bh_vu_decode_header(const uint8_t bytes[sizeof(struct vhost_user_header)], struct vhost_user_header *header,
-                        const char **why)
+int bh_vu_decode_header(const uint8_t bytes[sizeof(struct vhost_user_header)],
+                        struct vhost_user_header *header, const char **why)
 {
     memcpy(header, bytes, sizeof(*header));
     if ((header->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
@@ -167,7 +167,8 @@ static int decode_config(const uint8_t *payload, struct bh_vu_message *message, 
     return BH_OK;
 }
 
-static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_vu_message *message, const char **why)
+static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_vu_message *message,
+                          const char **why)
 {
     struct vhost_user_mem_region single;
     int err;

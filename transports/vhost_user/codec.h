@@ -18,8 +18,8 @@
 struct bh_vu_message {
     uint32_t request; /* enum vhost_user_request, or a number that we do not know */
     bool need_reply;
-    bool known;      /* the request stands in our table: its payload was checked */
-    bool has_answer; /* its reply is more than an acknowledgement */
+    bool known;               /* the request stands in our table: its payload was checked */
+    bool has_answer;          /* its reply is more than an acknowledgement */
     uint8_t protocol_feature; /* the one that gates it, or BH_VU_UNGATED */
     uint32_t payload_size;
     unsigned fd_count;
@@ -45,8 +45,8 @@ struct bh_vu_message {
  * The header alone, to learn how many bytes follow. BH_ERR_PROTO with *why: another version, a reply where a request
  * is due, a payload larger than any message has.
  */
-int bh_vu_decode_header(const uint8_t bytes[sizeof(struct vhost_user_header)], struct vhost_user_header *header,
-                        const char **why) BH_MUST_USE;
+int bh_vu_decode_header(const uint8_t bytes[sizeof(struct vhost_user_header)],
+                        struct vhost_user_header *header, const char **why) BH_MUST_USE;
 /*
  * A whole message: the header as decoded, its payload (header->size bytes), the number of fds that came along.
  * BH_ERR_PROTO with *why: a payload of the wrong size, fds too many or too few, fields that contradict one another.

@@ -23,7 +23,8 @@
  * Guard `length` bytes (whole pages) at `base`. When they are lost, *lost becomes 1 and 8 bytes are written to
  * `wake_fd`, an eventfd. *guard is for bh_vu_guard_remove. BH_ERR_NOMEM: the table is full.
  */
-int bh_vu_guard_add(void *base, size_t length, volatile sig_atomic_t *lost, int wake_fd, unsigned *guard) BH_MUST_USE;
+int bh_vu_guard_add(void *base, size_t length, volatile sig_atomic_t *lost, int wake_fd,
+                    unsigned *guard) BH_MUST_USE;
 /* Before the mapping is unmapped. */
 void bh_vu_guard_remove(unsigned guard);
 

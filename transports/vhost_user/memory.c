@@ -66,7 +66,8 @@ static bool overlaps(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
     return a < b + b_size && b < a + a_size;
 }
 
-static int check_region(const struct bh_vu_memory *memory, const struct vhost_user_region *told, const char **why)
+static int check_region(const struct bh_vu_memory *memory, const struct vhost_user_region *told,
+                        const char **why)
 {
     if (!told->size)
         return wrong(why, BH_ERR_INVAL, "a region of no bytes");
@@ -88,8 +89,8 @@ static int check_region(const struct bh_vu_memory *memory, const struct vhost_us
  * Map `told` into `region`. The file must hold it all now; that it may be truncated later (unless it is sealed
  * against shrinking) is what the guard is for. Other kinds of files than regular ones have no size to check.
  */
-static int map_region(struct bh_vu_memory *memory, struct bh_vu_region *region, const struct vhost_user_region *told,
-                      int fd, const struct stat *file, const char **why)
+static int map_region(struct bh_vu_memory *memory, struct bh_vu_region *region,
+                      const struct vhost_user_region *told, int fd, const struct stat *file, const char **why)
 {
     const uint64_t page = page_size(fd);
     const uint64_t start = told->mmap_offset & ~(page - 1);
@@ -101,7 +102,8 @@ static int map_region(struct bh_vu_memory *memory, struct bh_vu_region *region, 
         return wrong(why, BH_ERR_INVAL, "a file smaller than the region in it");
     if (length < told->size || length > SIZE_MAX / 2)
         return wrong(why, BH_ERR_INVAL, "a region too large to map");
-    region->map = mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
+    region->map =
+        mmap(NULL, (size_t)length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
     if (region->map == MAP_FAILED) {
         region->map = NULL;
         return wrong(why, BH_ERR_IO, "a region that cannot be mapped for reading and writing");
@@ -122,7 +124,8 @@ static int map_region(struct bh_vu_memory *memory, struct bh_vu_region *region, 
     return BH_OK;
 }
 
-static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_region *told, int fd, const char **why)
+static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_region *told, int fd,
+                        const char **why)
 {
     struct bh_vu_region *free_slot = NULL;
     struct stat file;
@@ -220,8 +223,8 @@ static int finish_staging(struct bh_vu_memory *memory, int err, const char **why
     return err;
 }
 
-int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions, const int *fds,
-                           unsigned count, const char **why)
+int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions,
+                           const int *fds, unsigned count, const char **why)
 {
     int err = BH_OK;
     BH_ASSERT(!memory->changing);
@@ -239,7 +242,8 @@ int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_
     return finish_staging(memory, stage_region(memory, region, fd, why), why);
 }
 
-int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region, const char **why)
+int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region,
+                              const char **why)
 {
     BH_ASSERT(!memory->changing);
     for (unsigned i = 0; i < BH_COUNT(memory->regions); i++) {

@@ -53,8 +53,8 @@ void bh_vu_memory_fini(struct bh_vu_memory *memory);
  * and *why says it. BH_ERR_INVAL: empty, wrapping or overlapping regions, a file that is too small or no file;
  * BH_ERR_NOMEM: too many regions; BH_ERR_NOENT: no such region; BH_ERR_IO: mmap failed.
  */
-int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions, const int *fds,
-                           unsigned count, const char **why) BH_MUST_USE;
+int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions,
+                           const int *fds, unsigned count, const char **why) BH_MUST_USE;
 int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_region *region, int fd,
                            const char **why) BH_MUST_USE;
 int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region,

@@ -144,7 +144,8 @@ static enum result change_memory(struct bh_vhost_user *server, const char **why)
     struct bh_vu_memory *memory = &server->memory;
     int err;
     if (message->request == VHOST_USER_SET_MEM_TABLE)
-        err = bh_vu_memory_stage_all(memory, message->table.regions, server->wire.fds, message->table.region_count, why);
+        err = bh_vu_memory_stage_all(memory, message->table.regions, server->wire.fds,
+                                     message->table.region_count, why);
     else if (message->request == VHOST_USER_ADD_MEM_REG)
         err = bh_vu_memory_stage_add(memory, &message->region, server->wire.fds[0], why);
     else
@@ -178,9 +179,8 @@ static enum result set_vring_state(struct bh_vhost_user *server, struct bh_vu_ri
 static enum result set_vring_addr(struct bh_vhost_user *server, struct bh_vu_ring *ring, const char **why)
 {
     const struct vhost_user_vring_addr *addr = &server->pending.addr;
-    if (ring->started &&
-        (addr->descriptor != ring->addr.descriptor || addr->available != ring->addr.available ||
-         addr->used != ring->addr.used))
+    if (ring->started && (addr->descriptor != ring->addr.descriptor ||
+                          addr->available != ring->addr.available || addr->used != ring->addr.used))
         return refuse(why, "a ring's addresses while it runs");
     ring->addr = *addr;
     ring->has_addr = true;
@@ -355,7 +355,8 @@ static enum result dispatch(struct bh_vhost_user *server, const char **why)
     const struct bh_features offered = bh_device_offered(server->dev);
     switch (server->pending.request) {
     case VHOST_USER_GET_FEATURES:
-        return answer_u64(server, bh_features_low64(&offered) | UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES);
+        return answer_u64(server, bh_features_low64(&offered) | UINT64_C(1)
+                                                                    << VHOST_USER_F_PROTOCOL_FEATURES);
     case VHOST_USER_SET_FEATURES: return set_features(server, why);
     case VHOST_USER_GET_PROTOCOL_FEATURES: return answer_u64(server, offered_protocol_features(server));
     case VHOST_USER_SET_PROTOCOL_FEATURES: return set_protocol_features(server, why);

@@ -205,7 +205,8 @@ static void needs_reset(struct bh_device *dev, struct bh_virtq *q, enum bh_broke
         if (!q || q->index == i)
             bh_vu_ring_error(&server->rings[i]);
     if (q)
-        bh_vu_say(server, "queue %u is broken: %s: the device needs a reset", q->index, bh_broken_text(reason));
+        bh_vu_say(server, "queue %u is broken: %s: the device needs a reset", q->index,
+                  bh_broken_text(reason));
     else
         bh_vu_say(server, "%s: the device needs a reset", bh_broken_text(reason));
 }
@@ -223,7 +224,8 @@ static void control_done(struct bh_device *dev, enum bh_control control, unsigne
     if (server->phase == BH_VU_SERVING)
         bh_vu_waited(server, control, index);
     else if (server->phase == BH_VU_CLOSING_RESET &&
-             (control == BH_CONTROL_RESET || (control == BH_CONTROL_MEM && !(dev->controls >> BH_CONTROL_RESET & 1))))
+             (control == BH_CONTROL_RESET ||
+              (control == BH_CONTROL_MEM && !(dev->controls >> BH_CONTROL_RESET & 1))))
         closing_goes_on(server);
     else if (server->phase == BH_VU_CLOSING_MEM && control == BH_CONTROL_MEM)
         closing_goes_on(server);
@@ -237,9 +239,10 @@ static void control_done(struct bh_device *dev, enum bh_control control, unsigne
 static const struct bh_transport transport = {
     .name = "vhost-user",
     .cannot = {{1u << VHOST_F_LOG_ALL | 1u << VHOST_USER_F_PROTOCOL_FEATURES,
-                1u << (BH_F_ACCESS_PLATFORM - 32) | 1u << (BH_F_ORDER_PLATFORM - 32) | 1u << (BH_F_SR_IOV - 32) |
-                    1u << (BH_F_NOTIFICATION_DATA - 32) | 1u << (BH_F_NOTIF_CONFIG_DATA - 32) |
-                    1u << (BH_F_ADMIN_VQ - 32) | 1u << (BH_F_SUSPEND - 32),
+                1u << (BH_F_ACCESS_PLATFORM - 32) | 1u << (BH_F_ORDER_PLATFORM - 32) |
+                    1u << (BH_F_SR_IOV - 32) | 1u << (BH_F_NOTIFICATION_DATA - 32) |
+                    1u << (BH_F_NOTIF_CONFIG_DATA - 32) | 1u << (BH_F_ADMIN_VQ - 32) |
+                    1u << (BH_F_SUSPEND - 32),
                 UINT32_MAX, UINT32_MAX}},
     .queue_notify = queue_notify,
     .queue_wake = queue_wake,

@@ -44,8 +44,8 @@ struct bh_vu_ring {
     bool has_kick; /* SET_VRING_KICK came, with an fd or for polling */
     bool enabled;
     bool started;
-    bool call_missed;        /* a notification came while there was no call fd */
-    struct bh_loop_fd kick;  /* .fd -1: none */
+    bool call_missed;          /* a notification came while there was no call fd */
+    struct bh_loop_fd kick;    /* .fd -1: none */
     struct bh_loop_timer poll; /* set while the ring runs without a kick fd */
     struct bh_loop_work run;
     int call_fd, err_fd; /* -1: none */
@@ -62,11 +62,11 @@ enum bh_vu_phase {
 enum bh_vu_wait {
     BH_VU_WAIT_NONE,
     BH_VU_WAIT_MEM,
-    BH_VU_WAIT_BASE,     /* GET_VRING_BASE: the queue is quiet */
-    BH_VU_WAIT_DISABLE,  /* SET_VRING_ENABLE 0: likewise */
+    BH_VU_WAIT_BASE,        /* GET_VRING_BASE: the queue is quiet */
+    BH_VU_WAIT_DISABLE,     /* SET_VRING_ENABLE 0: likewise */
     BH_VU_WAIT_DISABLE_ALL, /* RESET_OWNER: ring after ring */
-    BH_VU_WAIT_RESET,    /* RESET_DEVICE, SET_STATUS 0 */
-    BH_VU_WAIT_FEATURES, /* SET_FEATURES with another set than before: the device is reset first */
+    BH_VU_WAIT_RESET,       /* RESET_DEVICE, SET_STATUS 0 */
+    BH_VU_WAIT_FEATURES,    /* SET_FEATURES with another set than before: the device is reset first */
 };
 
 #define BH_VU_OUT_MAX (sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX)
@@ -90,10 +90,10 @@ struct bh_vhost_user {
     const struct bh_vhost_user_owner *owner_ops;
     void *owner;
 
-    struct bh_loop_fd listen;  /* .fd -1: serves a connected socket */
-    struct bh_loop_fd conn;    /* .fd -1: none */
-    struct bh_loop_fd backend; /* the channel of BACKEND_REQ; .fd -1: none */
-    struct bh_loop_fd lost;    /* eventfd: a SIGBUS took memory away */
+    struct bh_loop_fd listen;    /* .fd -1: serves a connected socket */
+    struct bh_loop_fd conn;      /* .fd -1: none */
+    struct bh_loop_fd backend;   /* the channel of BACKEND_REQ; .fd -1: none */
+    struct bh_loop_fd lost;      /* eventfd: a SIGBUS took memory away */
     struct bh_loop_work settled; /* between connections: accept, end, or stop */
     enum bh_vu_phase phase;
     bool stopping, stopped;
@@ -103,12 +103,12 @@ struct bh_vhost_user {
     struct bh_vu_message pending;
     unsigned pending_ring; /* the ring whose stop is awaited */
 
-    uint64_t protocol_features;   /* as SET_PROTOCOL_FEATURES chose */
-    bool protocol_negotiated;     /* SET_FEATURES brought bit 30 */
-    struct bh_features withheld;  /* of the device, as the user wants it: put back between connections */
-    bool config_change_due;       /* CONFIG_CHANGE_MSG waits for room in the channel */
+    uint64_t protocol_features;  /* as SET_PROTOCOL_FEATURES chose */
+    bool protocol_negotiated;    /* SET_FEATURES brought bit 30 */
+    struct bh_features withheld; /* of the device, as the user wants it: put back between connections */
+    bool config_change_due;      /* CONFIG_CHANGE_MSG waits for room in the channel */
     struct bh_vu_memory memory;
-    struct bh_vu_ring *rings;     /* dev->queue_count */
+    struct bh_vu_ring *rings; /* dev->queue_count */
     struct bh_diag_limit limit;
     struct bh_vhost_user_counters counters;
 };
@@ -131,7 +131,8 @@ void bh_vu_close(struct bh_vhost_user *server, const char *why);
  * Read until a whole message is there. BH_OK: `message` and wire->fds are it; BH_ERR_AGAIN; BH_ERR_CLOSED: the peer
  * is gone (*why set when in mid-message); BH_ERR_PROTO with *why.
  */
-int bh_vu_wire_receive(struct bh_vu_wire *wire, int fd, struct bh_vu_message *message, const char **why) BH_MUST_USE;
+int bh_vu_wire_receive(struct bh_vu_wire *wire, int fd, struct bh_vu_message *message,
+                       const char **why) BH_MUST_USE;
 /* Close the fds of the last message that nobody took. */
 void bh_vu_wire_close_fds(struct bh_vu_wire *wire);
 /* Take fd `at` of the message; the caller owns it. */

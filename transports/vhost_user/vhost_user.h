@@ -31,10 +31,10 @@ struct bh_vhost_user_owner {
 struct bh_vhost_user_counters {
     uint32_t connections;
     uint32_t messages;
-    uint32_t malformed;       /* connections closed for what the peer sent */
-    uint32_t refused;         /* messages that were well formed and answered with an error */
+    uint32_t malformed;        /* connections closed for what the peer sent */
+    uint32_t refused;          /* messages that were well formed and answered with an error */
     uint32_t unasked_features; /* SET_FEATURES that brought bits never offered */
-    uint32_t lost_memory;     /* connections closed since their memory was truncated */
+    uint32_t lost_memory;      /* connections closed since their memory was truncated */
 };
 
 /*

@@ -51,8 +51,8 @@ static int fill(struct bh_vu_wire *wire, int fd, size_t want, const char **why)
             struct cmsghdr align;
         } control;
         struct iovec part = {.iov_base = wire->in + wire->in_used, .iov_len = want - wire->in_used};
-        struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control,
-                                .msg_controllen = sizeof(control)};
+        struct msghdr header = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
         ssize_t got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         int err;
         if (got < 0 && errno == EINTR)

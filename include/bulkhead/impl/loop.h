@@ -31,7 +31,7 @@ struct bh_loop;
 struct signalfd_siginfo;
 
 /* From a source to the struct that embeds it: BH_LOOP_OWNER(watch, struct port_tap, tap_watch). */
-#define BH_LOOP_OWNER(source, type, member) ((type *)(void *)((char *)(source) - offsetof(type, member)))
+#define BH_LOOP_OWNER(source, type, member) ((type *)(void *)((char *)(source)-offsetof(type, member)))
 
 /* Returns BH_OK, BH_ERR_NOMEM or BH_ERR_IO (the process or the host has no file descriptor left). */
 int bh_loop_create(struct bh_loop **loop) BH_MUST_USE;
@@ -81,7 +81,7 @@ void bh_loop_fd_remove(struct bh_loop_fd *watch);
 /* One-shot; set it again from its callback for a period. Zero-initialise before first use. */
 struct bh_loop_timer {
     void (*expired)(struct bh_loop_timer *timer);
-    uint64_t due_ns; /* CLOCK_MONOTONIC */
+    uint64_t due_ns;      /* CLOCK_MONOTONIC */
     struct bh_loop *loop; /* the loop's own fields: NULL while not set */
     struct bh_loop_timer *next, **link;
 };
@@ -123,8 +123,8 @@ struct bh_loop_signal {
  * until removed. A process's signal belongs to one loop. BH_ERR_EXIST: this loop has it already. BH_ERR_IO.
  */
 int bh_loop_signal_add(struct bh_loop *loop, struct bh_loop_signal *source, int signo,
-                       void (*raised)(struct bh_loop_signal *source, const struct signalfd_siginfo *info))
-    BH_MUST_USE;
+                       void (*raised)(struct bh_loop_signal *source,
+                                      const struct signalfd_siginfo *info)) BH_MUST_USE;
 void bh_loop_signal_remove(struct bh_loop_signal *source);
 
 /* --- hooks ----------------------------------------------------------------------------------------------- */
@@ -138,7 +138,8 @@ struct bh_loop_hook {
     struct bh_loop *loop; /* the loop's own fields */
     struct bh_loop_hook *next, **link;
 };
-void bh_loop_hook_add(struct bh_loop *loop, struct bh_loop_hook *hook, void (*prepare)(struct bh_loop_hook *hook));
+void bh_loop_hook_add(struct bh_loop *loop, struct bh_loop_hook *hook,
+                      void (*prepare)(struct bh_loop_hook *hook));
 void bh_loop_hook_remove(struct bh_loop_hook *hook);
 
 #endif
