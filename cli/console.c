@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `bulkhead console`: attach this terminal to a domain's console until Ctrl-] (or the end of stdin) leaves it.
+ */
+#include "cli/running.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <unistd.h>
+
+enum { ESCAPE_KEY = 0x1d, CHUNK = 4096, LINGER_MS = 300 }; /* Ctrl-], as telnet's and virsh's */
+
+struct console_values {
+    struct bh_running_values running;
+};
+
+static const struct bh_option options[] = {
+    BH_RUNNING_OPTIONS(struct console_values),
+    {NULL},
+};
+
+/* The terminal as it was: put back on every way out, signals too. */
+static struct termios former;
+static volatile sig_atomic_t is_raw, ended;
+
+static void restore(void)
+{
+    if (is_raw)
+        tcsetattr(STDIN_FILENO, TCSANOW, &former);
+    is_raw = 0;
+}
+
+static void end_signal(int signo)
+{
+    ended = 1;
+}
+
+static void make_raw(void)
+{
+    struct termios raw;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &former))
+        return;
+    raw = former;
+    cfmakeraw(&raw);
+    is_raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+static bool write_all(int fd, const char *bytes, size_t length)
+{
+    while (length) {
+        const ssize_t wrote = write(fd, bytes, length);
+        if (wrote < 0 && errno == EINTR && !ended)
+            continue;
+        if (wrote <= 0)
+            return false;
+        bytes += wrote;
+        length -= (size_t)wrote;
+    }
+    return true;
+}
+
+/* From the terminal to the guest. False: leave. On a pipe every byte is the guest's, the escape key too. */
+static bool type(int fd)
+{
+    char bytes[CHUNK];
+    const ssize_t got = read(STDIN_FILENO, bytes, sizeof(bytes));
+    const char *escape = got > 0 && is_raw ? memchr(bytes, ESCAPE_KEY, (size_t)got) : NULL;
+    if (got < 0 && errno == EINTR)
+        return true;
+    if (got > 0 && !write_all(fd, bytes, escape ? (size_t)(escape - bytes) : (size_t)got))
+        return false;
+    return got > 0 && !escape;
+}
+
+static bool show(int fd)
+{
+    char bytes[CHUNK];
+    const ssize_t got = recv(fd, bytes, sizeof(bytes), 0);
+    if (got < 0 && errno == EINTR)
+        return true;
+    return got > 0 && write_all(STDOUT_FILENO, bytes, (size_t)got);
+}
+
+/* Returns whether it was left (true) or the console went away. */
+static bool talk(int fd)
+{
+    struct pollfd watched[] = {{STDIN_FILENO, POLLIN, 0}, {fd, POLLIN, 0}};
+    bool typing = true;
+    while (!ended) {
+        watched[0].fd = typing ? STDIN_FILENO : -1;
+        /* The end of a piped stdin: what the guest answers within a moment is still shown. */
+        const int found = poll(watched, 2, typing ? -1 : LINGER_MS);
+        if (found < 0 && errno != EINTR)
+            return false;
+        if (found == 0)
+            return true;
+        if (found > 0 && watched[1].revents && !show(fd))
+            return false;
+        if (found > 0 && typing && watched[0].revents && !type(fd)) {
+            if (is_raw)
+                return true;
+            typing = false;
+        }
+    }
+    return true;
+}
+
+static int attach(struct bh_client *client, const char *name)
+{
+    const struct sigaction action = {.sa_handler = end_signal};
+    json_t *answer;
+    if (bh_client_ask(client, "attach", json_pack("{s:s}", "name", name), NULL, &answer))
+        return BH_EXIT_NOT_RUNNING;
+    json_decref(answer);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGINT, &action, NULL); /* from outside: typed, it is the guest's */
+    if (isatty(STDIN_FILENO))
+        fprintf(stderr, "attached to %s; Ctrl-] leaves\n", name);
+    make_raw();
+    /* What came right behind the answer is the console's already. */
+    bool left = write_all(STDOUT_FILENO, client->line, client->length) && talk(client->fd);
+    restore();
+    if (isatty(STDIN_FILENO))
+        fprintf(stderr, "\n%s %s\n", left ? "left" : "the console went away:", name);
+    return left ? BH_EXIT_OK : BH_EXIT_FAILED;
+}
+
+static int run(const struct bh_verb *verb, int argc, char **argv)
+{
+    struct console_values values = {0};
+    struct bh_client client;
+    const char *name;
+    size_t word_count;
+    if (bh_verb_parse(verb, argc, argv, &values, &name, 1, 1, &word_count))
+        return BH_EXIT_USAGE;
+    const int err = bh_client_connect(&client, values.running.run_dir, values.running.system, NULL);
+    const int code = err ? bh_exit_of(err) : attach(&client, name);
+    if (!err)
+        bh_client_close(&client);
+    bh_options_fini(verb->options, &values);
+    return code;
+}
+
+const struct bh_verb bh_verb_console = {
+    .name = "console",
+    .words = "NAME",
+    .summary = "Attach to a domain's console; Ctrl-] leaves",
+    .text = "NAME is a domain, whose first console it is, or one console device (linux-a.console). The last of what it printed is\n"
+            "shown first. Everything typed goes to the guest, Ctrl-C too, except Ctrl-], which leaves the console as it is.\n"
+            "Several terminals may be attached at once.",
+    .options = options,
+    .run = run,
+};
