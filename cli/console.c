@@ -151,8 +151,10 @@ const struct bh_verb bh_verb_console = {
     .name = "console",
     .words = "NAME",
     .summary = "Attach to a domain's console; Ctrl-] leaves",
-    .text = "NAME is a domain, whose first console it is, or one console device (linux-a.console). The last of what it printed is\n"
-            "shown first. Everything typed goes to the guest, Ctrl-C too, except Ctrl-], which leaves the console as it is.\n"
+    .text = "NAME is a domain, whose first console it is, or one console device (linux-a.console). The last "
+            "of what it printed is\n"
+            "shown first. Everything typed goes to the guest, Ctrl-C too, except Ctrl-], which leaves the "
+            "console as it is.\n"
             "Several terminals may be attached at once.",
     .options = options,
     .run = run,

@@ -18,7 +18,7 @@ static void show_help(const struct bh_verb *verb, int fd)
 {
     bh_help_verb(verb, fd);
     dprintf(fd, "\nClasses:");
-    for (const struct bh_plan_class *class = bh_plan_classes; class->name; class++)
+    for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         dprintf(fd, " %s", class->name);
     dprintf(fd, "\n\n`bulkhead device CLASS --help` shows a class's options.\n");
 }
@@ -41,7 +41,7 @@ static int no_such_class(const char *word)
 
 static bool is_class(const char *word)
 {
-    for (const struct bh_plan_class *class = bh_plan_classes; class->name; class++)
+    for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!strcmp(class->name, word))
             return true;
     return false;
@@ -70,7 +70,8 @@ const struct bh_verb bh_verb_device = {
     .name = "device",
     .words = "CLASS --socket-path=PATH | --fd=N [--option=value...]",
     .summary = "Serve one device over vhost-user",
-    .text = "Becomes the program bulkhead-CLASS, which serves one virtio device to any vhost-user front-end, by itself: no daemon and\n"
+    .text = "Becomes the program bulkhead-CLASS, which serves one virtio device to any vhost-user front-end, "
+            "by itself: no daemon and\n"
             "no description are needed. Its options are those that the class has in a description.",
     .options = NULL,
     .run = run,

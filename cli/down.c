@@ -14,10 +14,16 @@ struct down_values {
 };
 
 static const struct bh_option options[] = {
-    {.name = "now", .type = BH_OPT_BOOL, .offset = offsetof(struct down_values, now),
-     .help = "Kill instead of asking the domains to end", .cli_only = true},
-    {.name = "quiet", .type = BH_OPT_BOOL, .offset = offsetof(struct down_values, quiet),
-     .help = "Print nothing but what goes wrong", .cli_only = true},
+    {.name = "now",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct down_values, now),
+     .help = "Kill instead of asking the domains to end",
+     .cli_only = true},
+    {.name = "quiet",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct down_values, quiet),
+     .help = "Print nothing but what goes wrong",
+     .cli_only = true},
     BH_RUNNING_OPTIONS(struct down_values),
     {NULL},
 };
@@ -31,18 +37,21 @@ static int see_that_all_is_gone(const json_t *report, bool quiet)
     size_t index, left = 0, count = json_array_size(json_object_get(report, "units"));
     if (!bh_wait_gone((int)json_integer_value(json_object_get(report, "pid")), 5000))
         left++;
-    json_array_foreach(json_object_get(report, "units"), index, unit) {
+    json_array_foreach(json_object_get(report, "units"), index, unit)
+    {
         const int pid = (int)json_integer_value(json_object_get(unit, "pid"));
         if (pid && !bh_wait_gone(pid, 2000))
             left++;
     }
     if (left || (run_dir && !access(run_dir, F_OK))) {
-        bh_error(NULL, NULL, NULL, "%zu processes are still there%s%s", left, run_dir && !access(run_dir, F_OK) ? ", and " : "",
+        bh_error(NULL, NULL, NULL, "%zu processes are still there%s%s", left,
+                 run_dir && !access(run_dir, F_OK) ? ", and " : "",
                  run_dir && !access(run_dir, F_OK) ? run_dir : "");
         return BH_EXIT_FAILED;
     }
     if (!quiet)
-        printf("%s is down; its daemon and %zu parts are gone, nothing is left\n", name ? name : "the system", count);
+        printf("%s is down; its daemon and %zu parts are gone, nothing is left\n", name ? name : "the system",
+               count);
     return BH_EXIT_OK;
 }
 
@@ -83,7 +92,8 @@ const struct bh_verb bh_verb_down = {
     .name = "down",
     .words = "",
     .summary = "Stop a running system",
-    .text = "Stops the domains in the reverse of their start order, then the device processes, then the daemon, and says so when\n"
+    .text = "Stops the domains in the reverse of their start order, then the device processes, then the "
+            "daemon, and says so when\n"
             "nothing is left. A domain that does not end in time is killed.",
     .options = options,
     .run = run,

@@ -61,7 +61,8 @@ static const char *last_lines(const char *text, unsigned lines)
 static void say_tail(const char *title, const char *text)
 {
     if (text[0])
-        fprintf(stderr, "%s:\n%s%s", title, last_lines(text, TAIL_LINES), text[strlen(text) - 1] == '\n' ? "" : "\n");
+        fprintf(stderr, "%s:\n%s%s", title, last_lines(text, TAIL_LINES),
+                text[strlen(text) - 1] == '\n' ? "" : "\n");
 }
 
 static void say_failure(struct follower *follower, const json_t *event)
@@ -73,7 +74,8 @@ static void say_failure(struct follower *follower, const json_t *event)
     fflush(stdout);
     if (!strcmp(cause, "not ready in time") && pattern[0])
         bh_error(NULL, NULL, "look at what it printed below; bulkhead,ready-timeout sets the time",
-                 "%s is not ready: \"%s\" did not come out of its console within %.1f s", name, pattern, timeout_ms / 1e3);
+                 "%s is not ready: \"%s\" did not come out of its console within %.1f s", name, pattern,
+                 timeout_ms / 1e3);
     else
         bh_error(NULL, NULL, NULL, "%s failed: %s%s%s", name, cause, why[0] ? ": " : "", why);
     say_tail("the end of its log", text_of(event, "log"));
@@ -98,8 +100,8 @@ static bool handle(struct follower *follower, const json_t *event, bool until_re
     if (!strcmp(kind, "begin")) {
         follower->pid = (int)json_integer_value(json_object_get(event, "pid"));
         if (!follower->quiet)
-            printf("%s%s%s on engine %s\n", follower->colours.bold, text_of(event, "system"), follower->colours.off,
-                   text_of(event, "engine"));
+            printf("%s%s%s on engine %s\n", follower->colours.bold, text_of(event, "system"),
+                   follower->colours.off, text_of(event, "engine"));
     } else if (!strcmp(kind, "unit")) {
         if (!follower->quiet)
             say_unit(follower, event);
@@ -140,7 +142,8 @@ int bh_follow(struct bh_client *client, bool until_ready, bool quiet, bool *read
     sigaction(SIGTERM, &action, &former_term);
     while (!done && (!err || err == BH_ERR_CANCELLED || err == BH_ERR_TIMEOUT)) {
         json_t *event;
-        err = bh_client_read(client, 500, &event); /* a signal just before the wait is seen half a second later */
+        err = bh_client_read(client, 500,
+                             &event); /* a signal just before the wait is seen half a second later */
         pass_on_interrupts(&follower, &passed);
         if (err)
             continue;

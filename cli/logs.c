@@ -17,10 +17,16 @@ struct logs_values {
 };
 
 static const struct bh_option options[] = {
-    {.name = "follow", .type = BH_OPT_BOOL, .offset = offsetof(struct logs_values, follow),
-     .help = "Go on with what comes, until Ctrl-C or the system's end", .cli_only = true},
-    {.name = "output", .type = BH_OPT_BOOL, .offset = offsetof(struct logs_values, output),
-     .help = "Of a console device: what the guest printed, instead of what its process said", .cli_only = true},
+    {.name = "follow",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct logs_values, follow),
+     .help = "Go on with what comes, until Ctrl-C or the system's end",
+     .cli_only = true},
+    {.name = "output",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct logs_values, output),
+     .help = "Of a console device: what the guest printed, instead of what its process said",
+     .cli_only = true},
     BH_RUNNING_OPTIONS(struct logs_values),
     {NULL},
 };
@@ -87,7 +93,8 @@ static const char *log_of(const json_t *report, const char *name, bool output, c
 {
     const json_t *unit;
     size_t index;
-    json_array_foreach(json_object_get(report, "units"), index, unit) {
+    json_array_foreach(json_object_get(report, "units"), index, unit)
+    {
         const char *own = text_of(unit, "name");
         const size_t dot = strcspn(own, ".");
         const bool same = !strcmp(own, name) || (own[dot] && !strncmp(own, name, dot) && name[dot] == '/' &&
@@ -144,8 +151,10 @@ const struct bh_verb bh_verb_logs = {
     .name = "logs",
     .words = "[NAME]",
     .summary = "Show what the parts of a system said",
-    .text = "Without NAME: the daemon's log. With a domain: its early console and what its engine said. With a device: what its\n"
-            "process said; with --output, what came out of a console. -f is --follow. Logs are rotated at 4 MiB, the one before\n"
+    .text = "Without NAME: the daemon's log. With a domain: its early console and what its engine said. With "
+            "a device: what its\n"
+            "process said; with --output, what came out of a console. -f is --follow. Logs are rotated at 4 "
+            "MiB, the one before\n"
             "the last is kept as NAME.log.1 in the run directory.",
     .options = options,
     .run = run,

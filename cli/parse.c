@@ -8,9 +8,11 @@
 static int count_error(const struct bh_verb *verb, size_t least, bool too_many, const char *culprit)
 {
     if (too_many)
-        bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s: one word too many: \"%s\"", verb->name, culprit);
+        bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s: one word too many: \"%s\"", verb->name,
+                 culprit);
     else
-        bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s needs %s", verb->name, least ? verb->words : "no words");
+        bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s needs %s", verb->name,
+                 least ? verb->words : "no words");
     return BH_ERR_RANGE;
 }
 

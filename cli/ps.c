@@ -15,8 +15,11 @@ struct ps_values {
 };
 
 static const struct bh_option options[] = {
-    {.name = "json", .type = BH_OPT_BOOL, .offset = offsetof(struct ps_values, json),
-     .help = "Print one JSON array of systems", .cli_only = true},
+    {.name = "json",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct ps_values, json),
+     .help = "Print one JSON array of systems",
+     .cli_only = true},
     BH_RUNNING_OPTIONS(struct ps_values),
     {NULL},
 };
@@ -39,8 +42,9 @@ static void print_unit(const json_t *unit, const struct bh_colours *c)
         snprintf(number, sizeof(number), "%d", pid);
     if (restarts)
         snprintf(again, sizeof(again), ", restarted %d times", restarts);
-    printf("  %-28s %-8s %s%-9s%s %8s  %s%s%s%s\n", text_of(unit, "name"), class_name[0] ? class_name : "domain",
-           bh_state_colour(c, state), state, c->off, number, text_of(unit, "status"), text_of(unit, "cause"),
+    printf("  %-28s %-8s %s%-9s%s %8s  %s%s%s%s\n", text_of(unit, "name"),
+           class_name[0] ? class_name : "domain", bh_state_colour(c, state), state, c->off, number,
+           text_of(unit, "status"), text_of(unit, "cause"),
            text_of(unit, "why")[0] && strcmp(state, "ready") ? ": " : "", again);
 }
 
@@ -50,10 +54,9 @@ static void print_system(const json_t *report)
     size_t index;
     const json_t *unit;
     printf("%s%s%s  %s on engine %s, daemon %d, %s\n", c.bold, text_of(report, "system"), c.off,
-           text_of(report, "state"), text_of(report, "engine"), (int)json_integer_value(json_object_get(report, "pid")),
-           text_of(report, "run_dir"));
-    json_array_foreach(json_object_get(report, "units"), index, unit)
-        print_unit(unit, &c);
+           text_of(report, "state"), text_of(report, "engine"),
+           (int)json_integer_value(json_object_get(report, "pid")), text_of(report, "run_dir"));
+    json_array_foreach(json_object_get(report, "units"), index, unit) print_unit(unit, &c);
 }
 
 static int report_of(const struct ps_values *values, const char *name, json_t **report)
@@ -113,8 +116,10 @@ const struct bh_verb bh_verb_ps = {
     .name = "ps",
     .words = "",
     .summary = "Show what runs",
-    .text = "Lists the running systems: the daemon, each domain and each device process with its state and its pid. States are\n"
-            "waiting, starting, running (not ready yet), ready, stopping, backoff (failed, starts again soon), stopped, failed.",
+    .text = "Lists the running systems: the daemon, each domain and each device process with its state and "
+            "its pid. States are\n"
+            "waiting, starting, running (not ready yet), ready, stopping, backoff (failed, starts again "
+            "soon), stopped, failed.",
     .options = options,
     .run = run,
 };

@@ -13,8 +13,14 @@ struct restart_values {
 };
 
 static const struct bh_option options[] = {
-    {.name = "timeout", .type = BH_OPT_UINT, .offset = offsetof(struct restart_values, timeout_s), .def = "120",
-     .unit = "s", .max = 86400, .help = "How long to wait until it is ready again", .cli_only = true},
+    {.name = "timeout",
+     .type = BH_OPT_UINT,
+     .offset = offsetof(struct restart_values, timeout_s),
+     .def = "120",
+     .unit = "s",
+     .max = 86400,
+     .help = "How long to wait until it is ready again",
+     .cli_only = true},
     BH_RUNNING_OPTIONS(struct restart_values),
     {NULL},
 };
@@ -43,7 +49,8 @@ static int wait_for_return(struct bh_client *client, const char *name, uint64_t 
         if (ours && !ready)
             left = true;
         if (failed)
-            bh_error(NULL, NULL, "`bulkhead logs` tells more", "%s failed: %s", name, text_of(event, "cause"));
+            bh_error(NULL, NULL, "`bulkhead logs` tells more", "%s failed: %s", name,
+                     text_of(event, "cause"));
         if (ready && left)
             printf("%s is ready after %.1f s\n", name, json_real_value(json_object_get(event, "seconds")));
         json_decref(event);
@@ -81,7 +88,8 @@ const struct bh_verb bh_verb_restart = {
     .name = "restart",
     .words = "NAME",
     .summary = "Stop and start one domain or device",
-    .text = "NAME is a domain (linux-a) or one of its devices (linux-a.disk). A device takes its domain along, whose front-end cannot\n"
+    .text = "NAME is a domain (linux-a) or one of its devices (linux-a.disk). A device takes its domain "
+            "along, whose front-end cannot\n"
             "reconnect. What had failed for good starts again, and its count of restarts begins anew.",
     .options = options,
     .run = run,

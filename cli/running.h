@@ -18,15 +18,22 @@ struct bh_running_values {
     char *system;
 };
 
-#define BH_RUNNING_OPTIONS(values)                                                                                     \
-    {.name = "system", .type = BH_OPT_STRING, .offset = offsetof(values, running.system), .arg = "NAME",              \
-     .help = "The running system; needed only when there are several", .cli_only = true},                             \
-    BH_RUN_DIR_OPTION(offsetof(values, running.run_dir))
+#define BH_RUNNING_OPTIONS(values)                                                                           \
+    {.name = "system",                                                                                       \
+     .type = BH_OPT_STRING,                                                                                  \
+     .offset = offsetof(values, running.system),                                                             \
+     .arg = "NAME",                                                                                          \
+     .help = "The running system; needed only when there are several",                                       \
+     .cli_only = true},                                                                                      \
+        BH_RUN_DIR_OPTION(offsetof(values, running.run_dir))
 
-#define BH_RUN_DIR_OPTION(where)                                                                                       \
-    {.name = "run-dir", .type = BH_OPT_PATH, .offset = (where), .arg = "DIR",                                          \
-     .help = "Where run directories are, instead of $XDG_RUNTIME_DIR/bulkhead, /run/bulkhead or /tmp/bulkhead-UID",  \
-     .cli_only = true}
+#define BH_RUN_DIR_OPTION(where)                                                                             \
+    {                                                                                                        \
+        .name = "run-dir", .type = BH_OPT_PATH, .offset = (where), .arg = "DIR",                             \
+        .help = "Where run directories are, instead of $XDG_RUNTIME_DIR/bulkhead, /run/bulkhead or "         \
+                "/tmp/bulkhead-UID",                                                                         \
+        .cli_only = true                                                                                     \
+    }
 
 /* Escape sequences, or empty strings where stdout is no terminal or NO_COLOR is set. */
 struct bh_colours {

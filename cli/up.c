@@ -16,12 +16,23 @@ struct up_values {
 };
 
 static const struct bh_option options[] = {
-    {.name = "detach", .type = BH_OPT_BOOL, .offset = offsetof(struct up_values, detach),
-     .help = "Return when the system is ready, and leave it running", .cli_only = true},
-    {.name = "engine", .type = BH_OPT_STRING, .offset = offsetof(struct up_values, engine), .def = "auto",
-     .arg = "NAME", .help = "What runs the domains: qemu, or auto for the first that can", .cli_only = true},
-    {.name = "quiet", .type = BH_OPT_BOOL, .offset = offsetof(struct up_values, quiet),
-     .help = "Print nothing but what goes wrong", .cli_only = true},
+    {.name = "detach",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct up_values, detach),
+     .help = "Return when the system is ready, and leave it running",
+     .cli_only = true},
+    {.name = "engine",
+     .type = BH_OPT_STRING,
+     .offset = offsetof(struct up_values, engine),
+     .def = "auto",
+     .arg = "NAME",
+     .help = "What runs the domains: qemu, or auto for the first that can",
+     .cli_only = true},
+    {.name = "quiet",
+     .type = BH_OPT_BOOL,
+     .offset = offsetof(struct up_values, quiet),
+     .help = "Print nothing but what goes wrong",
+     .cli_only = true},
     BH_RUN_DIR_OPTION(offsetof(struct up_values, run_dir)),
     BH_PLAN_WORDS_OPTIONS,
     {NULL},
@@ -35,7 +46,8 @@ static int detach(struct bh_client *client, const struct bh_plan *plan, bool qui
         return BH_EXIT_FAILED;
     json_decref(answer);
     if (!quiet)
-        printf("%s runs; `bulkhead ps`, `bulkhead console DOMAIN`, `bulkhead logs`, `bulkhead down`\n", plan->name);
+        printf("%s runs; `bulkhead ps`, `bulkhead console DOMAIN`, `bulkhead logs`, `bulkhead down`\n",
+               plan->name);
     return BH_EXIT_OK;
 }
 
@@ -94,9 +106,12 @@ const struct bh_verb bh_verb_up = {
     .name = "up",
     .words = "SYSTEM.dts",
     .summary = "Run a system",
-    .text = "Checks and plans the description, starts the device processes and the domains in their order, and tells of\n"
-            "each that is ready. In the foreground it stays until Ctrl-C, which stops everything in good order (a second\n"
-            "Ctrl-C at once); everything stops, too, when the command is killed. With --detach it returns when every domain\n"
+    .text = "Checks and plans the description, starts the device processes and the domains in their order, "
+            "and tells of\n"
+            "each that is ready. In the foreground it stays until Ctrl-C, which stops everything in good "
+            "order (a second\n"
+            "Ctrl-C at once); everything stops, too, when the command is killed. With --detach it returns "
+            "when every domain\n"
             "is ready, or stops everything and fails when one does not come up.",
     .options = options,
     .run = run,

@@ -15,8 +15,8 @@
 /* Exit codes of `bulkhead`; the man page has them too. */
 enum bh_exit {
     BH_EXIT_OK = 0,
-    BH_EXIT_FAILED = 1,      /* what was asked for did not come about: a check failed, a domain did not start */
-    BH_EXIT_USAGE = 2,       /* the command line is wrong */
+    BH_EXIT_FAILED = 1, /* what was asked for did not come about: a check failed, a domain did not start */
+    BH_EXIT_USAGE = 2,  /* the command line is wrong */
     BH_EXIT_NOT_RUNNING = 3, /* no such system is running, or it has no such domain or device */
     BH_EXIT_MISSING = 4,     /* this machine lacks a program that is needed (a QEMU, a class's program) */
     BH_EXIT_INTERRUPTED = 130
@@ -28,7 +28,8 @@ struct bh_verb {
     const char *summary; /* one line, no full stop */
     const char *text;    /* paragraphs of the man page, separated by an empty line */
     const struct bh_option *options; /* NULL: the verb takes its words as they are (device) */
-    int (*run)(const struct bh_verb *verb, int argc, char **argv); /* argv[0] is the verb; returns enum bh_exit */
+    int (*run)(const struct bh_verb *verb, int argc,
+               char **argv); /* argv[0] is the verb; returns enum bh_exit */
 };
 
 /* Every verb, in the order of the help; ends with NULL. */

@@ -8,7 +8,8 @@
 #include <string.h>
 
 extern const struct bh_verb bh_verb_check, bh_verb_plan;
-extern const struct bh_verb bh_verb_up, bh_verb_ps, bh_verb_console, bh_verb_logs, bh_verb_restart, bh_verb_down;
+extern const struct bh_verb bh_verb_up, bh_verb_ps, bh_verb_console, bh_verb_logs, bh_verb_restart,
+    bh_verb_down;
 extern const struct bh_verb bh_verb_device, bh_verb_help;
 
 const struct bh_verb *const bh_verbs[] = {

@@ -36,7 +36,8 @@ void bh_client_close(struct bh_client *client)
 static int connect_to(const char *base, const char *system)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/control.sock", base, system);
+    const int length =
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/control.sock", base, system);
     if (length < 0 || (size_t)length >= sizeof(address.sun_path))
         return -1;
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -67,7 +68,8 @@ size_t bh_client_systems(const char *run_dir, char (*names)[BH_SYSTEM_NAME_MAX],
     return count;
 }
 
-int bh_client_connect(struct bh_client *client, const char *run_dir, const char *system, struct bh_diag_sink *sink)
+int bh_client_connect(struct bh_client *client, const char *run_dir, const char *system,
+                      struct bh_diag_sink *sink)
 {
     char names[SYSTEMS_MAX][BH_SYSTEM_NAME_MAX], base[BH_RUN_PATH_MAX];
     client->fd = -1;
@@ -79,8 +81,8 @@ int bh_client_connect(struct bh_client *client, const char *run_dir, const char 
             return BH_ERR_NOENT;
         }
         if (count > 1) {
-            bh_error(sink, NULL, "name one by --system=", "several systems are running: %s, %s%s", names[0], names[1],
-                     count > 2 ? ", ..." : "");
+            bh_error(sink, NULL, "name one by --system=", "several systems are running: %s, %s%s", names[0],
+                     names[1], count > 2 ? ", ..." : "");
             return BH_ERR_INVAL;
         }
         system = names[0];
@@ -160,7 +162,8 @@ int bh_client_read(struct bh_client *client, int timeout_ms, json_t **message)
     }
 }
 
-int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink, json_t **answer)
+int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink,
+                  json_t **answer)
 {
     int err = bh_client_send(client, op, request);
     json_t *message = NULL;

@@ -29,8 +29,8 @@ int bh_client_take(struct bh_client *client, int fd) BH_MUST_USE;
  * Connect to the running system called `system`; NULL: the only one that runs. What is wrong is said on `sink`.
  * BH_ERR_NOENT: none runs, or not that one. BH_ERR_INVAL: several run, and none was named.
  */
-int bh_client_connect(struct bh_client *client, const char *run_dir, const char *system, struct bh_diag_sink *sink)
-    BH_MUST_USE;
+int bh_client_connect(struct bh_client *client, const char *run_dir, const char *system,
+                      struct bh_diag_sink *sink) BH_MUST_USE;
 void bh_client_close(struct bh_client *client);
 
 /* Names of the systems that answer now, at most `room`; returns how many. */
@@ -47,7 +47,7 @@ int bh_client_read(struct bh_client *client, int timeout_ms, json_t **message) B
  * Send and read until the answer, events in between being dropped. An answer that is not ok is said on `sink`, and
  * BH_ERR_INVAL.
  */
-int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink, json_t **answer)
-    BH_MUST_USE;
+int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink,
+                  json_t **answer) BH_MUST_USE;
 
 #endif

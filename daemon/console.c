@@ -21,7 +21,8 @@ static void keep(struct console *console, const char *bytes, size_t length)
         console->kept[console->kept_at] = bytes[i];
         console->kept_at = (console->kept_at + 1) % CONSOLE_KEPT;
     }
-    console->kept_count = console->kept_count + length > CONSOLE_KEPT ? CONSOLE_KEPT : console->kept_count + length;
+    console->kept_count =
+        console->kept_count + length > CONSOLE_KEPT ? CONSOLE_KEPT : console->kept_count + length;
 }
 
 static void show(struct client *client, const char *bytes, size_t length)
@@ -119,7 +120,8 @@ void console_attach(struct console *console, struct client *client)
 {
     client->attached = console;
     const size_t first = (console->kept_at + CONSOLE_KEPT - console->kept_count) % CONSOLE_KEPT;
-    const size_t straight = first + console->kept_count > CONSOLE_KEPT ? CONSOLE_KEPT - first : console->kept_count;
+    const size_t straight =
+        first + console->kept_count > CONSOLE_KEPT ? CONSOLE_KEPT - first : console->kept_count;
     if (straight)
         show(client, console->kept + first, straight);
     if (client->attached && console->kept_count > straight)
@@ -130,7 +132,8 @@ void console_attach(struct console *console, struct client *client)
 void console_type(struct console *console, const char *bytes, size_t length)
 {
     if (send(console->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
-        bh_warn(&console->system->sink, NULL, NULL, "%s: what was typed is lost: %s", console->unit->name, strerror(errno));
+        bh_warn(&console->system->sink, NULL, NULL, "%s: what was typed is lost: %s", console->unit->name,
+                strerror(errno));
 }
 
 struct console *console_of_domain(struct system *system, uint32_t domain)

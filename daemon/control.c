@@ -76,10 +76,10 @@ static json_t *unit_report(struct system *system, struct unit *unit)
     const struct bh_unit_live *live = &system->live[unit->index];
     const struct bh_plan_device *device = unit->is_domain ? NULL : &system->plan->devices[unit->plan_index];
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", unit->name, "kind",
-                     unit->is_domain ? "domain" : "device", "class", device ? device->class_name : "", "state",
-                     bh_unit_state_text(live->state), "pid", (int)unit_pid(unit), "restarts", (int)live->restarts,
-                     "cause", bh_unit_cause_text(live->cause), "why", unit->why, "status", unit->status, "log",
-                     unit->log.log.name);
+                     unit->is_domain ? "domain" : "device", "class", device ? device->class_name : "",
+                     "state", bh_unit_state_text(live->state), "pid", (int)unit_pid(unit), "restarts",
+                     (int)live->restarts, "cause", bh_unit_cause_text(live->cause), "why", unit->why,
+                     "status", unit->status, "log", unit->log.log.name);
 }
 
 json_t *system_report(struct system *system)
@@ -90,7 +90,9 @@ json_t *system_report(struct system *system)
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:b, s:o}", "system", system->plan->name, "source",
                      system->plan->source, "engine", system->engine->name, "run_dir", system->dir.path, "pid",
                      (int)bh_own_outer_pid(), "state",
-                     system->going_down ? "stopping" : bh_supervisor_all_ready(&system->supervisor) ? "ready" : "starting",
+                     system->going_down                             ? "stopping"
+                     : bh_supervisor_all_ready(&system->supervisor) ? "ready"
+                                                                    : "starting",
                      "contained", system->contained, "safe_state", system->supervisor.safe, "units", units);
 }
 
@@ -144,7 +146,9 @@ static void op_attach(struct client *client, const json_t *request)
 {
     const char *name = json_string_value(json_object_get(request, "name"));
     struct unit *unit = name ? unit_find(client->system, name) : NULL;
-    struct console *console = !unit ? NULL : unit->is_domain ? console_of_domain(client->system, unit->plan_index) : unit->console;
+    struct console *console = !unit             ? NULL
+                              : unit->is_domain ? console_of_domain(client->system, unit->plan_index)
+                                                : unit->console;
     if (!console) {
         answer(client, unit ? "it has no console here: its description puts it elsewhere, or it has none"
                             : "no domain or device has that name");
@@ -159,8 +163,8 @@ static const struct {
     const char *name;
     void (*run)(struct client *client, const json_t *request);
 } ops[] = {
-    {"ps", op_ps},           {"watch", op_watch},     {"down", op_down},
-    {"detach", op_detach},   {"restart", op_restart}, {"attach", op_attach},
+    {"ps", op_ps},         {"watch", op_watch},     {"down", op_down},
+    {"detach", op_detach}, {"restart", op_restart}, {"attach", op_attach},
 };
 
 static void handle_line(struct client *client, const char *line, size_t length)
@@ -205,7 +209,8 @@ static void handle_bytes(struct client *client)
 static void client_readable(struct bh_loop_fd *watch, uint32_t events)
 {
     struct client *client = BH_LOOP_OWNER(watch, struct client, watch);
-    const ssize_t got = recv(client->fd, client->line + client->length, LINE_MAX_BYTES - client->length, MSG_DONTWAIT);
+    const ssize_t got =
+        recv(client->fd, client->line + client->length, LINE_MAX_BYTES - client->length, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
@@ -256,7 +261,8 @@ int control_open(struct system *system, int owner_fd)
     if (system->control_fd < 0 || bind(system->control_fd, (struct sockaddr *)&address, sizeof(address)) ||
         listen(system->control_fd, CLIENTS_MAX))
         return BH_ERR_IO;
-    return bh_loop_fd_add(system->loop, &system->control_watch, system->control_fd, BH_LOOP_READ, accept_client);
+    return bh_loop_fd_add(system->loop, &system->control_watch, system->control_fd, BH_LOOP_READ,
+                          accept_client);
 }
 
 void control_close(struct system *system)

@@ -72,7 +72,8 @@ void device_close(struct unit *unit)
 /* --- starting ---------------------------------------------------------------------------------------------- */
 
 /* "--fd=3", then one word an option; freed by free_words. */
-static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device, const char *program)
+static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device,
+                           const char *program)
 {
     char **words = calloc(device->option_count + 4, sizeof(*words));
     size_t count = 0;
@@ -84,7 +85,8 @@ static char **device_words(const struct bh_plan *plan, const struct bh_plan_devi
     for (size_t i = 0; i < device->option_count; i++)
         if (asprintf(&words[count], "--%s=%s", device->options[i].name, device->options[i].value) >= 0)
             count++;
-    if (device->link != BH_PLAN_NONE && asprintf(&words[count], "--link-path=%s", plan->links[device->link].socket) >= 0)
+    if (device->link != BH_PLAN_NONE &&
+        asprintf(&words[count], "--link-path=%s", plan->links[device->link].socket) >= 0)
         count++;
     words[count] = NULL;
     return words;
@@ -137,7 +139,8 @@ int device_start(struct unit *unit)
         close(unit->listen_fd);
     unit->listen_fd = bind_socket(device->socket, SOCK_STREAM);
     if (unit->listen_fd < 0) {
-        snprintf(unit->why, sizeof(unit->why), "its socket %s cannot be made: %s", device->socket, strerror(errno));
+        snprintf(unit->why, sizeof(unit->why), "its socket %s cannot be made: %s", device->socket,
+                 strerror(errno));
         return BH_ERR_IO;
     }
     err = start_process(unit, program);
@@ -192,9 +195,11 @@ static void notified(struct bh_loop_fd *watch, uint32_t events)
     struct system *system = BH_LOOP_OWNER(watch, struct system, notify_watch);
     for (int i = 0; i < NOTIFIES_PER_ROUND; i++) {
         char text[NOTIFY_MAX + 1];
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(64 * sizeof(int))];
+        _Alignas(
+            struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(64 * sizeof(int))];
         struct iovec part = {text, NOTIFY_MAX};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        struct msghdr message = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
         const ssize_t got = recvmsg(system->notify_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (got < 0)
             return;

@@ -55,11 +55,13 @@ int domain_open(struct unit *unit)
     const struct bh_plan_domain *domain = unit_domain(unit);
     const bool watched = domain->ready.kind == BH_PLAN_READY_CONSOLE;
     const bool early = watched && domain->ready.console == BH_PLAN_NONE;
-    int err = bh_log_pipe_open(&unit->log, system->loop, system->dir.fd, unit->name, early ? early_output : NULL);
+    int err =
+        bh_log_pipe_open(&unit->log, system->loop, system->dir.fd, unit->name, early ? early_output : NULL);
     if (!err && watched)
         err = bh_match_init(&unit->match, domain->ready.pattern);
     if (!err)
-        err = system->engine->create(&system->site, system->engine_state, unit->plan_index, &events, unit, &unit->run);
+        err = system->engine->create(&system->site, system->engine_state, unit->plan_index, &events, unit,
+                                     &unit->run);
     return err;
 }
 

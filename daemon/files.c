@@ -52,7 +52,8 @@ static int make_image(struct system *system, const struct bh_plan_create *create
         return BH_OK;
     if (fd < 0 || ftruncate(fd, (off_t)create->size)) {
         const int error = errno;
-        bh_error(&system->sink, &where, NULL, "the image %s cannot be made: %s", create->path, strerror(error));
+        bh_error(&system->sink, &where, NULL, "the image %s cannot be made: %s", create->path,
+                 strerror(error));
         if (fd >= 0) {
             unlink(create->path);
             close(fd);

@@ -15,7 +15,8 @@ enum { CHUNK = 4096, CHUNKS_PER_ROUND = 16 };
 
 static int open_file(struct bh_log *log)
 {
-    log->fd = openat(log->dir_fd, log->name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    log->fd =
+        openat(log->dir_fd, log->name, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
     log->written = 0;
     return log->fd >= 0 ? BH_OK : BH_ERR_IO;
 }

@@ -49,7 +49,8 @@ struct bh_match {
     const char *text;
     size_t text_length, kept;
 };
-int bh_match_init(struct bh_match *match, const char *text) BH_MUST_USE; /* BH_ERR_NOMEM; text stays the caller's */
+int bh_match_init(struct bh_match *match,
+                  const char *text) BH_MUST_USE; /* BH_ERR_NOMEM; text stays the caller's */
 void bh_match_reset(struct bh_match *match);
 bool bh_match_feed(struct bh_match *match, const char *bytes, size_t length);
 void bh_match_fini(struct bh_match *match);

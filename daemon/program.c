@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool there(char *path, size_t size, const char *folder, int folder_length, const char *below, const char *class_name)
+static bool there(char *path, size_t size, const char *folder, int folder_length, const char *below,
+                  const char *class_name)
 {
     const int length = snprintf(path, size, "%.*s%s/bulkhead-%s", folder_length, folder, below, class_name);
     return length > 0 && (size_t)length < size && !access(path, X_OK);

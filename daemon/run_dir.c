@@ -47,12 +47,14 @@ static int open_private(const char *path, struct bh_diag_sink *sink, int *fd)
     struct stat info;
     const struct bh_diag_where where = {.file = path};
     if (mkdir(path, 0700) && errno != EEXIST) {
-        bh_error(sink, &where, "name another place by --run-dir=", "cannot make the directory: %s", strerror(errno));
+        bh_error(sink, &where, "name another place by --run-dir=", "cannot make the directory: %s",
+                 strerror(errno));
         return BH_ERR_IO;
     }
     *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*fd < 0 || fstat(*fd, &info)) {
-        bh_error(sink, &where, "name another place by --run-dir=", "cannot open the directory: %s", strerror(errno));
+        bh_error(sink, &where, "name another place by --run-dir=", "cannot open the directory: %s",
+                 strerror(errno));
         if (*fd >= 0)
             close(*fd);
         return BH_ERR_IO;
@@ -73,7 +75,8 @@ static void empty(int dir_fd, const char *keep)
     DIR *list = again >= 0 ? fdopendir(again) : NULL;
     struct dirent *entry;
     while (list && (entry = readdir(list))) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || (keep && !strcmp(entry->d_name, keep)))
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+            (keep && !strcmp(entry->d_name, keep)))
             continue;
         if (!unlinkat(dir_fd, entry->d_name, 0))
             continue;
@@ -120,9 +123,10 @@ int bh_run_dir_open(struct bh_run_dir *dir, const char *base, const char *system
     int base_fd, err;
     const int length = snprintf(dir->path, sizeof(dir->path), "%s/%s", base, system);
     if (length < 0 || (size_t)length + 1 + strlen(longest) > BH_SOCKET_PATH_MAX) {
-        bh_error(sink, &where, "name a shorter place by --run-dir=",
-                 "the path of the socket %s in it would be longer than the %d bytes that a socket address holds",
-                 longest, BH_SOCKET_PATH_MAX);
+        bh_error(
+            sink, &where, "name a shorter place by --run-dir=",
+            "the path of the socket %s in it would be longer than the %d bytes that a socket address holds",
+            longest, BH_SOCKET_PATH_MAX);
         return BH_ERR_RANGE;
     }
     err = open_private(base, sink, &base_fd);
@@ -134,7 +138,9 @@ int bh_run_dir_open(struct bh_run_dir *dir, const char *base, const char *system
         if (err)
             return err;
         dir->lock_fd = openat(dir->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        err = dir->lock_fd >= 0 ? wait_for_lock(dir->lock_fd, sink) : errno == ENOENT ? BH_ERR_AGAIN : BH_ERR_IO;
+        err = dir->lock_fd >= 0 ? wait_for_lock(dir->lock_fd, sink)
+              : errno == ENOENT ? BH_ERR_AGAIN
+                                : BH_ERR_IO;
         if (!err && still_in_place(dir)) {
             empty(dir->fd, "lock");
             return BH_OK;

@@ -73,7 +73,8 @@ static _Noreturn void daemon_main(const struct launch *launch, bool contained)
     use_null_for_standard_fds();
     if (chdir(launch->dir->path))
         _exit(1);
-    const int err = system_run(launch->plan, launch->dir, launch->engine, launch->engine_state, launch->owner[1], contained);
+    const int err = system_run(launch->plan, launch->dir, launch->engine, launch->engine_state,
+                               launch->owner[1], contained);
     _exit(err ? 1 : 0);
 }
 
@@ -134,15 +135,16 @@ static int launch_daemon(struct launch *launch, struct bh_diag_sink *sink)
     return err;
 }
 
-int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings *settings, struct bh_diag_sink *sink,
-                    int *control)
+int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings *settings,
+                    struct bh_diag_sink *sink, int *control)
 {
     struct bh_run_dir dir;
     struct launch launch = {.plan = plan, .dir = &dir};
     char base[BH_RUN_PATH_MAX];
     int err = bh_run_base(settings->run_dir, base, sizeof(base));
     if (err) {
-        bh_error(sink, NULL, "name a shorter place by --run-dir=", "no run directory can be made: %s", bh_err_text(err));
+        bh_error(sink, NULL, "name a shorter place by --run-dir=", "no run directory can be made: %s",
+                 bh_err_text(err));
         return err;
     }
     err = bh_engine_choose(settings->engine, plan, sink, &launch.engine, &launch.engine_state);

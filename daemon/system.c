@@ -94,13 +94,14 @@ static void explain(struct unit *unit, const struct bh_unit_live *live)
 {
     const struct bh_diag_where where = {.node = unit->name};
     const char *domain = unit_domain(unit)->name;
-    const char *cause = bh_unit_cause_text(live->cause), *why = unit->why[0] ? unit->why : "nothing more is known";
+    const char *cause = bh_unit_cause_text(live->cause),
+               *why = unit->why[0] ? unit->why : "nothing more is known";
     if (live->state == BH_UNIT_BACKOFF && unit->is_domain)
         bh_warn(&unit->system->sink, &where, NULL, "%s (%s): it is started again", cause, why);
     else if (live->state == BH_UNIT_BACKOFF)
         bh_warn(&unit->system->sink, &where, NULL,
-                "%s (%s): %s is stopped, since its front-end cannot reconnect, and both are started again", cause, why,
-                domain);
+                "%s (%s): %s is stopped, since its front-end cannot reconnect, and both are started again",
+                cause, why, domain);
     else if (live->state == BH_UNIT_FAILED && live->cause == BH_CAUSE_NEED)
         bh_error(&unit->system->sink, &where, NULL, "%s: it stays stopped", cause);
     else if (live->state == BH_UNIT_FAILED)
@@ -115,11 +116,12 @@ static void report_unit(struct unit *unit)
         return;
     unit->reported = live->state;
     explain(unit, live);
-    control_broadcast(system, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f}", "event", "unit", "name", unit->name,
-                                        "kind", unit->is_domain ? "domain" : "device", "state",
-                                        bh_unit_state_text(live->state), "cause", bh_unit_cause_text(live->cause),
-                                        "why", unit->why, "pid", (int)unit_pid(unit), "seconds",
-                                        seconds_since(unit->started_ns ? unit->started_ns : system->began_ns)));
+    control_broadcast(system,
+                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f}", "event", "unit", "name",
+                                unit->name, "kind", unit->is_domain ? "domain" : "device", "state",
+                                bh_unit_state_text(live->state), "cause", bh_unit_cause_text(live->cause),
+                                "why", unit->why, "pid", (int)unit_pid(unit), "seconds",
+                                seconds_since(unit->started_ns ? unit->started_ns : system->began_ns)));
 }
 
 /* The unit that failed, with the end of what it said: the run directory, and its logs, are about to go. */
@@ -134,10 +136,11 @@ static void report_failure(struct system *system, struct unit *unit)
     if (console)
         bh_log_tail(&console->log, output, sizeof(output));
     const bool watched = unit->is_domain && domain->ready.pattern;
-    control_broadcast(system, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed", "name", unit->name,
-                                        "cause", bh_unit_cause_text(live->cause), "why", unit->why, "log", tail,
-                                        "console", output, "pattern", watched ? domain->ready.pattern : "",
-                                        "timeout_ms", unit->is_domain ? (int)domain->ready.timeout_ms : 0));
+    control_broadcast(system,
+                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed", "name",
+                                unit->name, "cause", bh_unit_cause_text(live->cause), "why", unit->why, "log",
+                                tail, "console", output, "pattern", watched ? domain->ready.pattern : "",
+                                "timeout_ms", unit->is_domain ? (int)domain->ready.timeout_ms : 0));
 }
 
 /* --- the system's own state -------------------------------------------------------------------------------- */
@@ -158,7 +161,8 @@ static void judge(struct system *system)
         system_down(system, BH_ERR_CHILD, false);
     } else if (!system->ready_said && !system->going_down && bh_supervisor_all_ready(&system->supervisor)) {
         system->ready_said = true;
-        control_broadcast(system, json_pack("{s:s, s:f}", "event", "ready", "seconds", seconds_since(system->began_ns)));
+        control_broadcast(
+            system, json_pack("{s:s, s:f}", "event", "ready", "seconds", seconds_since(system->began_ns)));
     } else if (system->ready_said && !system->going_down && all_domains_ended(system)) {
         bh_note(&system->sink, "every domain has powered itself off: the system ends");
         system_down(system, BH_OK, false);
@@ -215,14 +219,15 @@ static void emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
     static const char *const levels[] = {"error", "warning", "note", "debug"};
     struct system *system = BH_CONTAINER(sink, struct system, sink);
     char line[1024];
-    const int length = snprintf(line, sizeof(line), "%10.3f %s: %s%s%s%s%s\n", seconds_since(system->began_ns),
-                                levels[diag->level], diag->where.node ? diag->where.node : "",
-                                diag->where.node ? ": " : "", diag->what, diag->hint ? "; " : "",
-                                diag->hint ? diag->hint : "");
+    const int length =
+        snprintf(line, sizeof(line), "%10.3f %s: %s%s%s%s%s\n", seconds_since(system->began_ns),
+                 levels[diag->level], diag->where.node ? diag->where.node : "", diag->where.node ? ": " : "",
+                 diag->what, diag->hint ? "; " : "", diag->hint ? diag->hint : "");
     bh_log_write(&system->log, line, length < (int)sizeof(line) ? (size_t)length : sizeof(line) - 1);
     if (diag->level != BH_DIAG_DEBUG)
-        control_broadcast(system, json_pack("{s:s, s:s, s:s, s:s}", "event", "says", "level", levels[diag->level], "name",
-                                            diag->where.node ? diag->where.node : "", "text", diag->what));
+        control_broadcast(system,
+                          json_pack("{s:s, s:s, s:s, s:s}", "event", "says", "level", levels[diag->level],
+                                    "name", diag->where.node ? diag->where.node : "", "text", diag->what));
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------- */
@@ -268,24 +273,31 @@ static void remove_signals(struct system *system)
 
 static int run_loop(struct system *system)
 {
-    control_broadcast(system, json_pack("{s:s, s:s, s:s, s:i, s:b}", "event", "begin", "system", system->plan->name,
-                                        "engine", system->engine->name, "pid", (int)bh_own_outer_pid(), "contained",
-                                        system->contained));
+    control_broadcast(system, json_pack("{s:s, s:s, s:s, s:i, s:b}", "event", "begin", "system",
+                                        system->plan->name, "engine", system->engine->name, "pid",
+                                        (int)bh_own_outer_pid(), "contained", system->contained));
     if (!system->contained)
-        bh_note(&system->sink, "no pid namespace can be made here: a killed daemon's children end by PDEATHSIG alone");
+        bh_note(&system->sink,
+                "no pid namespace can be made here: a killed daemon's children end by PDEATHSIG alone");
     bh_supervisor_up(&system->supervisor, now_ms());
     settle_soon(system);
     return bh_loop_run(system->loop);
 }
 
-int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine, void *engine_state,
-               int owner_fd, bool contained)
+int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine,
+               void *engine_state, int owner_fd, bool contained)
 {
     struct system *system = calloc(1, sizeof(*system));
     if (!system)
         return BH_ERR_NOMEM;
-    *system = (struct system){.plan = plan, .dir = *dir, .engine = engine, .engine_state = engine_state,
-                              .notify_fd = -1, .control_fd = -1, .began_ns = bh_loop_now(), .contained = contained};
+    *system = (struct system){.plan = plan,
+                              .dir = *dir,
+                              .engine = engine,
+                              .engine_state = engine_state,
+                              .notify_fd = -1,
+                              .control_fd = -1,
+                              .began_ns = bh_loop_now(),
+                              .contained = contained};
     system->log.fd = -1;
     system->sink.emit = emit;
     for (int i = 0; i < CLIENTS_MAX; i++)
@@ -293,7 +305,8 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
     int err = bh_loop_create(&system->loop);
     if (err)
         goto no_loop;
-    system->site = (struct bh_engine_site){system->loop, &system->sink, plan, system->dir.path, system->dir.lock_fd};
+    system->site =
+        (struct bh_engine_site){system->loop, &system->sink, plan, system->dir.path, system->dir.lock_fd};
     err = bh_log_open(&system->log, system->dir.fd, "daemon");
     if (!err)
         err = control_open(system, owner_fd);

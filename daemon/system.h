@@ -42,7 +42,7 @@ struct unit {
     uint32_t plan_index; /* into plan->domains or plan->devices */
     char name[UNIT_NAME_MAX];
     struct bh_log_pipe log;
-    char why[WHY_MAX]; /* how it ended last */
+    char why[WHY_MAX];    /* how it ended last */
     char status[WHY_MAX]; /* what it last said of itself: sd_notify's STATUS */
     enum bh_unit_state reported;
     uint64_t started_ns;
@@ -94,7 +94,8 @@ struct system {
 /* --- units.c --- */
 int units_create(struct system *system);
 void units_destroy(struct system *system);
-struct unit *unit_find(struct system *system, const char *name); /* "linux-a", "linux-a.disk", "linux-a/disk" */
+struct unit *unit_find(struct system *system,
+                       const char *name); /* "linux-a", "linux-a.disk", "linux-a/disk" */
 struct unit *unit_of_device(struct system *system, uint32_t device);
 struct unit *unit_of_domain(struct system *system, uint32_t domain);
 const struct bh_plan_domain *unit_domain(const struct unit *unit); /* its own, or the device's */
@@ -139,7 +140,7 @@ void system_event(struct unit *unit, enum bh_unit_event event);
 void system_down(struct system *system, int result, bool now);
 void system_restart(struct system *system, struct unit *unit);
 /* Run it to its end; the run directory is removed. Never returns before everything is down. */
-int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine, void *engine_state,
-               int owner_fd, bool contained);
+int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine,
+               void *engine_state, int owner_fd, bool contained);
 
 #endif

@@ -127,8 +127,8 @@ struct unit *unit_find(struct system *system, const char *name)
     for (uint16_t i = 0; i < system->table.unit_count; i++) {
         const char *own = system->units[i].name;
         const size_t domain = strcspn(own, ".");
-        if (!strcmp(own, name) ||
-            (own[domain] && !strncmp(own, name, domain) && name[domain] == '/' && !strcmp(own + domain + 1, name + domain + 1)))
+        if (!strcmp(own, name) || (own[domain] && !strncmp(own, name, domain) && name[domain] == '/' &&
+                                   !strcmp(own + domain + 1, name + domain + 1)))
             return &system->units[i];
     }
     return NULL;

@@ -25,15 +25,16 @@ struct bh_engine_site {
     struct bh_diag_sink *sink;
     const struct bh_plan *plan;
     const char *run_dir; /* absolute; the device sockets are in it */
-    int keep_fd;         /* every process inherits it: while it is open somewhere, the run directory is in use */
+    int keep_fd; /* every process inherits it: while it is open somewhere, the run directory is in use */
 };
 
 struct bh_engine_domain; /* one domain as this engine runs it; the engine's own */
 
 struct bh_engine_events {
-    void (*started)(void *owner);            /* its CPUs run */
-    void (*rebooted)(void *owner);           /* the guest has reset the machine; it goes on from its start */
-    void (*gone)(void *owner, bool well, const char *why); /* its process has ended; well: the guest or we wanted it */
+    void (*started)(void *owner);  /* its CPUs run */
+    void (*rebooted)(void *owner); /* the guest has reset the machine; it goes on from its start */
+    void (*gone)(void *owner, bool well,
+                 const char *why); /* its process has ended; well: the guest or we wanted it */
 };
 
 struct bh_engine {
@@ -49,8 +50,8 @@ struct bh_engine {
                   const struct bh_engine_events *events, void *owner, struct bh_engine_domain **run);
     /* Begin: the domain's early console and the engine's own words go to log_fd (duplicated as needed). */
     int (*start)(struct bh_engine_domain *run, int log_fd);
-    void (*stop)(struct bh_engine_domain *run); /* ask the guest to end in good order */
-    void (*kill)(struct bh_engine_domain *run); /* now */
+    void (*stop)(struct bh_engine_domain *run);       /* ask the guest to end in good order */
+    void (*kill)(struct bh_engine_domain *run);       /* now */
     pid_t (*pid)(const struct bh_engine_domain *run); /* as the machine's /proc has it; 0: no process */
     void (*destroy)(struct bh_engine_domain *run);    /* kills what is left; NULL is allowed */
 };

@@ -18,13 +18,14 @@ static const struct bh_plan_domain *excluder(const struct bh_plan *plan, const c
     return NULL;
 }
 
-static int try_engine(const struct bh_engine *engine, const struct bh_plan *plan, struct bh_diag_sink *sink, void **state)
+static int try_engine(const struct bh_engine *engine, const struct bh_plan *plan, struct bh_diag_sink *sink,
+                      void **state)
 {
     const struct bh_plan_domain *domain = excluder(plan, engine->name);
     if (domain) {
         const struct bh_diag_where where = {plan->source, domain->line, 0, domain->node};
-        bh_error(sink, &where, "choose another one by --engine=", "domain %s excludes the engine %s", domain->name,
-                 engine->name);
+        bh_error(sink, &where, "choose another one by --engine=", "domain %s excludes the engine %s",
+                 domain->name, engine->name);
         return BH_ERR_INVAL;
     }
     return engine->probe(plan, sink, state);

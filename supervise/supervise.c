@@ -13,8 +13,8 @@ static const struct bh_unit *unit_of(const struct bh_supervisor *sup, const stru
 
 bool bh_unit_lives(const struct bh_unit_live *live)
 {
-    return live->state == BH_UNIT_STARTING || live->state == BH_UNIT_RUNNING || live->state == BH_UNIT_READY ||
-           live->state == BH_UNIT_STOPPING;
+    return live->state == BH_UNIT_STARTING || live->state == BH_UNIT_RUNNING ||
+           live->state == BH_UNIT_READY || live->state == BH_UNIT_STOPPING;
 }
 
 static void ask(struct bh_unit_live *live, enum bh_unit_action action)
@@ -79,7 +79,8 @@ static void gone_badly(struct bh_supervisor *sup, struct bh_unit_live *live, enu
     const uint32_t doublings = live->window_used - 1;
     live->state = BH_UNIT_BACKOFF;
     live->cause = (uint8_t)cause;
-    live->deadline = sup->now + ((uint64_t)unit->backoff_ms << (doublings < BACKOFF_DOUBLINGS ? doublings : BACKOFF_DOUBLINGS));
+    live->deadline = sup->now + ((uint64_t)unit->backoff_ms
+                                 << (doublings < BACKOFF_DOUBLINGS ? doublings : BACKOFF_DOUBLINGS));
 }
 
 /* A unit is gone that was on its way down by our will: down for good, up again, or judged. */
@@ -142,7 +143,8 @@ static void mark_leaving(struct bh_supervisor *sup)
         live->leaving = bh_unit_lives(live) && (!live->wanted || live->again);
         for (uint16_t n = 0; bh_unit_lives(live) && n < unit->need_count; n++) {
             const struct bh_unit_need *need = &sup->table->needs[unit->need_first + n];
-            if (need->binds && (sup->live[need->unit].leaving || sup->live[need->unit].state != BH_UNIT_READY))
+            if (need->binds &&
+                (sup->live[need->unit].leaving || sup->live[need->unit].state != BH_UNIT_READY))
                 live->leaving = true;
         }
     }
@@ -220,7 +222,8 @@ static void begin_anew(struct bh_unit_live *live)
     live->deadline = 0;
 }
 
-int bh_supervisor_init(struct bh_supervisor *sup, const struct bh_unit_table *table, struct bh_unit_live *live)
+int bh_supervisor_init(struct bh_supervisor *sup, const struct bh_unit_table *table,
+                       struct bh_unit_live *live)
 {
     for (uint16_t i = 0; i < table->unit_count; i++) {
         const struct bh_unit *unit = &table->units[i];
@@ -343,13 +346,9 @@ void bh_supervisor_event(struct bh_supervisor *sup, uint16_t index, enum bh_unit
             live->deadline = 0;
         }
         break;
-    case BH_EVENT_REBOOTED:
-        rebooted(sup, live);
-        break;
+    case BH_EVENT_REBOOTED: rebooted(sup, live); break;
     case BH_EVENT_ENDED:
-    case BH_EVENT_FAILED:
-        unit_gone(sup, live, event == BH_EVENT_ENDED);
-        break;
+    case BH_EVENT_FAILED: unit_gone(sup, live, event == BH_EVENT_ENDED); break;
     }
     settle(sup);
 }
@@ -381,14 +380,11 @@ static void too_late(struct bh_supervisor *sup, struct bh_unit_live *live)
         ask(live, BH_ACTION_KILL);
         live->deadline = after(sup, unit_of(sup, live)->stop_timeout_ms);
         break;
-    case BH_UNIT_BACKOFF:
-        live->state = BH_UNIT_WAITING;
-        break;
+    case BH_UNIT_BACKOFF: live->state = BH_UNIT_WAITING; break;
     case BH_UNIT_WAITING:
     case BH_UNIT_READY:
     case BH_UNIT_STOPPED:
-    case BH_UNIT_FAILED:
-        break;
+    case BH_UNIT_FAILED: break;
     }
 }
 

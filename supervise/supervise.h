@@ -30,13 +30,14 @@ enum bh_unit_restart { BH_UNIT_NEVER, BH_UNIT_ON_FAILURE, BH_UNIT_ALWAYS };
 struct bh_unit {
     uint32_t need_first; /* its needs: table->needs[need_first], need_count of them */
     uint16_t need_count;
-    uint8_t restart;     /* enum bh_unit_restart */
-    bool critical;       /* its loss for good takes the system to its safe state */
-    bool keep;           /* goes on in the safe state; so must what it needs */
-    uint32_t restart_limit, restart_window_ms; /* at most so many restarts in such a time, which the first begins */
-    uint32_t backoff_ms;                       /* before the first restart; doubled up to 32 times that */
-    uint32_t ready_timeout_ms;                 /* from STARTED (from START for the start itself); 0: none */
-    uint32_t stop_timeout_ms;                  /* from STOP to KILL */
+    uint8_t restart; /* enum bh_unit_restart */
+    bool critical;   /* its loss for good takes the system to its safe state */
+    bool keep;       /* goes on in the safe state; so must what it needs */
+    uint32_t restart_limit,
+        restart_window_ms;     /* at most so many restarts in such a time, which the first begins */
+    uint32_t backoff_ms;       /* before the first restart; doubled up to 32 times that */
+    uint32_t ready_timeout_ms; /* from STARTED (from START for the start itself); 0: none */
+    uint32_t stop_timeout_ms;  /* from STOP to KILL */
 };
 
 /*
@@ -70,10 +71,10 @@ enum { BH_UNIT_STATES = BH_UNIT_FAILED + 1 };
 /* Why a unit is in BACKOFF or FAILED, or on its way there. */
 enum bh_unit_cause {
     BH_CAUSE_NONE,
-    BH_CAUSE_EXITED,     /* it ended by itself, badly */
-    BH_CAUSE_NOT_READY,  /* not ready in time */
-    BH_CAUSE_REBOOTS,    /* it began anew by itself more often than its limit allows */
-    BH_CAUSE_NEED,       /* a unit that it needs has failed, or ended before it was ready */
+    BH_CAUSE_EXITED,    /* it ended by itself, badly */
+    BH_CAUSE_NOT_READY, /* not ready in time */
+    BH_CAUSE_REBOOTS,   /* it began anew by itself more often than its limit allows */
+    BH_CAUSE_NEED,      /* a unit that it needs has failed, or ended before it was ready */
 };
 
 enum bh_unit_event {
@@ -92,18 +93,18 @@ enum bh_unit_action {
 
 /* A unit's live part: the caller's memory, the machine's own fields; readers use state, cause and restarts. */
 struct bh_unit_live {
-    uint8_t state; /* enum bh_unit_state */
-    uint8_t cause; /* enum bh_unit_cause */
-    uint32_t restarts;      /* since the beginning, the reader's */
-    uint32_t window_used;   /* restarts in this window */
-    uint64_t window_since;  /* its beginning */
-    uint64_t deadline;      /* 0: none */
-    uint8_t pending;        /* the action that was not fetched yet, plus one; 0: none */
-    bool wanted;            /* the goal is up */
-    bool was_ready;         /* since it was last started on request */
-    bool again;             /* stopping in order to start */
-    bool failing;           /* stopping because of a failure: `cause` says which */
-    bool leaving, held;     /* scratch of the pass */
+    uint8_t state;         /* enum bh_unit_state */
+    uint8_t cause;         /* enum bh_unit_cause */
+    uint32_t restarts;     /* since the beginning, the reader's */
+    uint32_t window_used;  /* restarts in this window */
+    uint64_t window_since; /* its beginning */
+    uint64_t deadline;     /* 0: none */
+    uint8_t pending;       /* the action that was not fetched yet, plus one; 0: none */
+    bool wanted;           /* the goal is up */
+    bool was_ready;        /* since it was last started on request */
+    bool again;            /* stopping in order to start */
+    bool failing;          /* stopping because of a failure: `cause` says which */
+    bool leaving, held;    /* scratch of the pass */
 };
 
 struct bh_supervisor {
@@ -118,8 +119,8 @@ struct bh_supervisor {
  * Start with everything down and unwanted. BH_ERR_INVAL: the table is wrong (a need that points forwards, a slice
  * outside, a unit kept that needs one which is not).
  */
-int bh_supervisor_init(struct bh_supervisor *sup, const struct bh_unit_table *table, struct bh_unit_live *live)
-    BH_MUST_USE;
+int bh_supervisor_init(struct bh_supervisor *sup, const struct bh_unit_table *table,
+                       struct bh_unit_live *live) BH_MUST_USE;
 
 /* Want every unit up, or down. `now` is a time in ms that never goes back, 1 or more. */
 void bh_supervisor_up(struct bh_supervisor *sup, uint64_t now);

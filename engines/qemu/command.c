@@ -81,11 +81,14 @@ static void add_generic(struct args *args, const struct bh_plan_device *device, 
 {
     const bool console = !strcmp(device->class_name, "console");
     add(args, "-device");
-    add(args, "vhost-user-test-device-pci,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x,virtio-id=%u,num_vqs=%d,config_size=%d",
+    add(args,
+        "vhost-user-test-device-pci,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x,virtio-id=%u,num_vqs=%d,"
+        "config_size=%d",
         index, index, device->pci_slot, device->virtio_id, console ? 2 : 1, console ? 12 : 0);
 }
 
-static void add_net(struct args *args, const struct bh_qemu *qemu, const struct bh_plan_device *device, size_t index)
+static void add_net(struct args *args, const struct bh_qemu *qemu, const struct bh_plan_device *device,
+                    size_t index)
 {
     const char *mac = bh_plan_option_value(device, "mac");
     add(args, "-netdev");
@@ -95,7 +98,8 @@ static void add_net(struct args *args, const struct bh_qemu *qemu, const struct 
         device->pci_slot, mac ? ",mac=" : "", mac ? mac : "", qemu->net_vectors ? "" : ",vectors=0");
 }
 
-static void add_device(struct args *args, const struct bh_qemu *qemu, const struct bh_plan_device *device, size_t index)
+static void add_device(struct args *args, const struct bh_qemu *qemu, const struct bh_plan_device *device,
+                       size_t index)
 {
     const char *front_end = bh_qemu_front_end(device->class_name);
     char *socket = quoted(device->socket);
@@ -109,7 +113,8 @@ static void add_device(struct args *args, const struct bh_qemu *qemu, const stru
         add_net(args, qemu, device, index);
     } else {
         add(args, "-device");
-        add(args, "%s,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x", front_end, index, index, device->pci_slot);
+        add(args, "%s,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x", front_end, index, index,
+            device->pci_slot);
     }
 }
 
@@ -156,7 +161,8 @@ static void add_boot(struct args *args, const struct bh_plan_domain *domain)
     }
 }
 
-int bh_qemu_argv(const struct bh_qemu *qemu, const struct bh_plan *plan, uint32_t index, int qmp_fd, char ***argv)
+int bh_qemu_argv(const struct bh_qemu *qemu, const struct bh_plan *plan, uint32_t index, int qmp_fd,
+                 char ***argv)
 {
     const struct bh_plan_domain *domain = &plan->domains[index];
     struct args args = {0};

@@ -18,7 +18,8 @@
 enum { HELP_MAX = 256 * 1024, HELP_TIMEOUT_MS = 10000, LINE_MAX_BYTES = 4096 };
 
 static const char generic[] = "vhost-user-test-device-pci";
-static const char *const of_interest[] = {"vhost-user-blk-pci", "virtio-net-pci", "vhost-user-rng-pci", generic, NULL};
+static const char *const of_interest[] = {"vhost-user-blk-pci", "virtio-net-pci", "vhost-user-rng-pci",
+                                          generic, NULL};
 
 /* --- asking ------------------------------------------------------------------------------------------------ */
 
@@ -114,8 +115,8 @@ static int cache_file(char *path, size_t size, bool make)
 
 static void cache_key(const char *program, const struct stat *info, char *key, size_t size)
 {
-    snprintf(key, size, "%s\t%lld.%09ld\t%lld\t", program, (long long)info->st_mtim.tv_sec, info->st_mtim.tv_nsec,
-             (long long)info->st_size);
+    snprintf(key, size, "%s\t%lld.%09ld\t%lld\t", program, (long long)info->st_mtim.tv_sec,
+             info->st_mtim.tv_nsec, (long long)info->st_size);
 }
 
 static bool cache_read(const char *key, char *names, size_t size)
@@ -205,8 +206,7 @@ static bool candidate(unsigned n, char *path, size_t size)
         else if (home)
             snprintf(path, size, "%s/.cache/bulkhead/qemu/bin/%s", home, name);
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -234,9 +234,12 @@ int bh_qemu_find(const struct bh_plan *plan, struct bh_diag_sink *sink, struct b
             qemu->program = strdup(path);
             return qemu->program ? BH_OK : BH_ERR_NOMEM;
         }
-        snprintf(why + strlen(why), sizeof(why) - strlen(why), "; %.200s has no front-end for %s", path, lacks);
+        snprintf(why + strlen(why), sizeof(why) - strlen(why), "; %.200s has no front-end for %s", path,
+                 lacks);
     }
-    bh_error(sink, NULL, "`testbeds/fetch qemu` unpacks one into the cache, or name one by BULKHEAD_QEMU=/path/to/qemu-system-aarch64",
+    bh_error(sink, NULL,
+             "`testbeds/fetch qemu` unpacks one into the cache, or name one by "
+             "BULKHEAD_QEMU=/path/to/qemu-system-aarch64",
              "no QEMU here can run this system%s", why[0] ? why : ": none was found");
     return BH_ERR_UNSUPPORTED;
 }

@@ -70,7 +70,8 @@ static void process_exited(struct bh_process *process, const siginfo_t *info)
     else if (run->asked)
         snprintf(why, sizeof(why), "QEMU was stopped: %s", how);
     else
-        snprintf(why, sizeof(why), "QEMU ended: %s%s%s", how, run->shutdown_reason[0] ? ", " : "", run->shutdown_reason);
+        snprintf(why, sizeof(why), "QEMU ended: %s%s%s", how, run->shutdown_reason[0] ? ", " : "",
+                 run->shutdown_reason);
     run->events->gone(run->owner, guest_ended, why);
 }
 

@@ -14,9 +14,9 @@ extern const struct bh_engine bh_engine_qemu;
 
 /* A QEMU that was found, and what it can do that another one cannot. */
 struct bh_qemu {
-    char *program;     /* absolute path */
-    bool test_device;  /* has vhost-user-test-device-pci: serves every class */
-    bool net_vectors;  /* its vhost-user net can be started with MSI-X */
+    char *program;    /* absolute path */
+    bool test_device; /* has vhost-user-test-device-pci: serves every class */
+    bool net_vectors; /* its vhost-user net can be started with MSI-X */
 };
 
 /*

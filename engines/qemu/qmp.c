@@ -18,7 +18,8 @@ int bh_qmp_send(struct bh_qmp *qmp, const char *command, const char *arguments)
     char text[512];
     if (qmp->fd < 0)
         return BH_ERR_CLOSED;
-    const int length = arguments ? snprintf(text, sizeof(text), "{\"execute\":\"%s\",\"arguments\":%s}\n", command, arguments)
+    const int length = arguments ? snprintf(text, sizeof(text), "{\"execute\":\"%s\",\"arguments\":%s}\n",
+                                            command, arguments)
                                  : snprintf(text, sizeof(text), "{\"execute\":\"%s\"}\n", command);
     if (length < 0 || (size_t)length >= sizeof(text))
         return BH_ERR_RANGE;

@@ -22,7 +22,8 @@ struct bh_qmp {
     bool ready; /* capabilities are negotiated: commands may be sent */
     /* `name` is NULL when QMP is ready; `reason` and `guest` are of SHUTDOWN and RESET, else NULL and false. */
     void (*event)(struct bh_qmp *qmp, const char *name, const char *reason, bool guest);
-    void (*error)(struct bh_qmp *qmp, const char *what); /* a command was refused, or the peer made no sense */
+    void (*error)(struct bh_qmp *qmp,
+                  const char *what); /* a command was refused, or the peer made no sense */
 };
 
 /* Take fd and begin. BH_ERR_NOMEM, BH_ERR_IO; the fd is closed then. */
