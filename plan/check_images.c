@@ -32,38 +32,44 @@ static uint64_t little(const uint8_t *data, unsigned bytes)
     return value;
 }
 
-/* Open a regular file and read its head. False: reported. */
+/* Where a file that is not there may be. */
+static const char *missing_hint(const struct bh_draft *draft, const char *path)
+{
+    return strncmp(path, draft->cache_dir, strlen(draft->cache_dir)) == 0
+               ? "`./run` fetches the guests' images into the cache; --cache-dir= names another one"
+               : "a path is relative to the description's folder";
+}
+
+/* Read a regular file's head; nothing else is opened: to open a device may do something. False: reported. */
 static bool read_head(struct bh_draft *draft, const struct bh_diag_where *where, const char *what,
                       const char *path, struct head *head)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
-    ssize_t got;
+    int error = stat(path, &status) < 0 ? errno : 0, fd = -1;
+    ssize_t got = -1;
 
-    if (fd < 0) {
-        bh_report_error(
-            draft->report, where, NULL,
-            strncmp(path, draft->cache_dir, strlen(draft->cache_dir)) == 0
-                ? "`./run` fetches the guests' images into the cache; --cache-dir= names another one"
-                : "a path is relative to the description's folder",
-            "%s %s: %s", what, path, strerror(errno));
-        return false;
-    }
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+    if (error == 0 && !S_ISREG(status.st_mode)) {
         bh_report_error(draft->report, where, NULL, NULL, "%s %s is no regular file", what, path);
+        return false;
+    }
+    if (error == 0) {
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        got = fd < 0 ? -1 : pread(fd, head->data, sizeof(head->data), 0);
+        error = got < 0 ? errno : 0;
+    }
+    if (fd >= 0)
         close(fd);
-        return false;
+    if (got > 0) {
+        head->size = (size_t)got;
+        head->file_size = (uint64_t)status.st_size;
+        return true;
     }
-    got = pread(fd, head->data, sizeof(head->data), 0);
-    close(fd);
-    if (got <= 0) {
-        bh_report_error(draft->report, where, NULL, "copy or make it again", "%s %s %s", what, path,
-                        got == 0 ? "is empty" : "cannot be read");
-        return false;
-    }
-    head->size = (size_t)got;
-    head->file_size = (uint64_t)status.st_size;
-    return true;
+    if (error != 0)
+        bh_report_error(draft->report, where, NULL, missing_hint(draft, path), "%s %s: %s", what, path,
+                        strerror(error));
+    else
+        bh_report_error(draft->report, where, NULL, "copy or make it again", "%s %s is empty", what, path);
+    return false;
 }
 
 static bool starts(const struct head *head, size_t at, const char *bytes, size_t count)

@@ -75,6 +75,9 @@ struct bh_draft {
     bool nomem; /* set where memory ran out and a check could not say so */
 };
 
+/* All of the reading, once draft->tree is there. Without /domains (draft->domains_node NULL) there is nothing to check. */
+int bh_draft_read(struct bh_draft *draft) BH_MUST_USE;
+
 /* Reading, by subject. Each reports what is wrong and goes on; only BH_ERR_NOMEM is returned. */
 int bh_draft_read_board(struct bh_draft *draft) BH_MUST_USE;
 int bh_draft_read_system(struct bh_draft *draft)

@@ -84,24 +84,31 @@ static int make_memory_room(struct bh_draft *draft)
 }
 
 /* Reading stops at /domains when that is not there: everything else would only repeat it. */
-static int read_all(struct bh_draft *draft, const char *file)
+int bh_draft_read(struct bh_draft *draft)
 {
-    int err = bh_tree_read(&draft->tree, file, draft->report);
+    int err = bh_draft_read_board(draft);
 
-    if (err == BH_OK)
-        err = bh_draft_read_board(draft);
     if (err == BH_OK)
         err = bh_draft_read_system(draft);
     if (err != BH_OK || draft->domains_node == NULL)
         return err;
-    err = find_folders(draft, file);
+    err = find_folders(draft, draft->tree.file);
     for (uint32_t i = 0; err == BH_OK && i < draft->plan->device_count; i++)
         err = bh_draft_read_device(draft, i);
     if (err == BH_OK)
         err = make_memory_room(draft);
     for (uint32_t i = 0; err == BH_OK && i < draft->plan->domain_count; i++)
         err = bh_draft_read_domain(draft, i);
+    return err;
+}
+
+static int read_and_check(struct bh_draft *draft, const char *file)
+{
+    int err = bh_tree_read(&draft->tree, file, draft->report);
+
     if (err == BH_OK)
+        err = bh_draft_read(draft);
+    if (err == BH_OK && draft->domains_node != NULL)
         bh_draft_check(draft);
     return draft->nomem ? BH_ERR_NOMEM : err;
 }
@@ -118,7 +125,7 @@ int bh_plan_make(const struct bh_plan_settings *settings, const char *path, stru
     draft.box = bh_plan_box_create();
     if (draft.box != NULL) {
         draft.plan = &draft.box->plan;
-        err = read_all(&draft, path);
+        err = read_and_check(&draft, path);
     }
     if (err == BH_OK && report.sink.error_count != 0)
         err = BH_ERR_INVAL;

@@ -50,15 +50,53 @@ struct bh_tree_node *bh_tree_by_phandle(const struct bh_tree *tree, uint32_t pha
     return NULL;
 }
 
+/* Bytes of the UTF-8 character at `at`; 0: it is none [RFC 3629 4]. */
+static size_t character(const uint8_t *at, size_t room)
+{
+    size_t length = at[0] < 0x80                    ? 1
+                    : at[0] >= 0xc2 && at[0] < 0xe0 ? 2
+                    : at[0] >= 0xe0 && at[0] < 0xf0 ? 3
+                    : at[0] >= 0xf0 && at[0] < 0xf5 ? 4
+                                                    : 0;
+
+    if (length > room)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    if (length == 3 && ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0)))
+        return 0;
+    if (length == 4 && ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90)))
+        return 0;
+    return length;
+}
+
+bool bh_tree_utf8(const char *text)
+{
+    size_t room = strlen(text), length;
+
+    for (; room > 0; room -= length, text += length) {
+        length = character((const uint8_t *)text, room);
+        if (length == 0)
+            return false;
+    }
+    return true;
+}
+
 bool bh_tree_is_text(const struct bh_tree_property *property)
 {
+    size_t length;
+
     if (property->size == 0 || property->data[property->size - 1] != '\0')
         return false;
-    for (uint32_t i = 0; i < property->size; i++) {
+    for (uint32_t i = 0; i < property->size; i += (uint32_t)length) {
         uint8_t byte = property->data[i];
 
-        if (byte == '\0' ? (property->size > 1 && (i == 0 || property->data[i - 1] == '\0'))
-                         : (byte < 0x20 && byte != '\t') || byte == 0x7f)
+        length = character(property->data + i, property->size - i);
+        if (length == 0 || (byte != '\0' && byte < 0x20 && byte != '\t') || byte == 0x7f)
+            return false;
+        if (byte == '\0' && property->size > 1 && (i == 0 || property->data[i - 1] == '\0'))
             return false;
     }
     return true;

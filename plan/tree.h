@@ -74,12 +74,13 @@ const struct bh_tree_property *bh_tree_property(const struct bh_tree_node *node,
 struct bh_tree_node *bh_tree_child(const struct bh_tree_node *node, const char *name); /* or NULL */
 struct bh_tree_node *bh_tree_by_phandle(const struct bh_tree *tree, uint32_t phandle); /* or NULL */
 
-/* Is the property text: one or more NUL-terminated strings of printable characters, none of them empty but the only one? */
+/* Is the property text: NUL-terminated strings of UTF-8 without control characters, none of them empty unless it is alone? */
 bool bh_tree_is_text(const struct bh_tree_property *property);
 /* The next string of a text property; `last` NULL: the first. NULL: no more. */
 const char *bh_tree_next_text(const struct bh_tree_property *property, const char *last);
 /* Is `word` one of the node's `compatible` strings? */
 bool bh_tree_compatible(const struct bh_tree_node *node, const char *word);
+bool bh_tree_utf8(const char *text);
 uint32_t bh_tree_cell(const uint8_t *data);
 
 #endif

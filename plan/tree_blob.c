@@ -38,7 +38,7 @@ static bool name_ok(const char *name, size_t room, bool node)
     if (length == room || length > BH_TREE_NAME_MAX || (length == 0 && !node))
         return false;
     for (size_t i = 0; i < length; i++) {
-        if (name[i] <= 0x20 || name[i] == 0x7f || name[i] == '/')
+        if (name[i] <= 0x20 || name[i] >= 0x7f || name[i] == '/')
             return false;
     }
     return true;
