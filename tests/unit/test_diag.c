@@ -5,7 +5,6 @@
 #include <bulkhead/impl/diag.h>
 
 #include <bulkhead/err.h>
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -13,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static struct bh_diag_text text;
 static int fds[2];

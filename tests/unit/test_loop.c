@@ -4,7 +4,6 @@
  */
 #include <bulkhead/impl/loop.h>
 
-#include <cmocka.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +13,8 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 struct bed {
     struct bh_loop *loop;

@@ -4,7 +4,6 @@
  */
 #include <bulkhead/impl/option.h>
 
-#include <cmocka.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 struct settings {
     bool read_only;

@@ -9,9 +9,10 @@
 #include "driver/guest.h"
 #include "transports/vhost_user/codec.h"
 #include "transports/vhost_user/vhost_user.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <cmocka.h>
 
 enum { RIG_QUEUES = 2, RIG_SIZE = 64, RIG_CHAINS = 32, RIG_BASE = 0x40000000, RIG_USER = 0x7f0000000000 };
 
