@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervision: its decisions one by one, and then random tables under random events, with a world that plays the
+ * processes. The world knows nothing of the machine's inside: it checks what a user may count on (start order, stop
+ * order, limits, nothing alive at the end) from the actions alone.
+ */
+#include "supervise/supervise.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { UNITS = 12, NEEDS = 64 };
+
+/* --- one by one -------------------------------------------------------------------------------------------- */
+
+/* Two devices (0, 1), their domain (2), and a domain after it (3). */
+static const struct bh_unit_need pair_needs[] = {{0, true}, {1, true}, {2, false}};
+static struct bh_unit pair_units[4];
+static const struct bh_unit_table pair = {pair_units, pair_needs, 4, 3};
+
+struct rig {
+    struct bh_supervisor sup;
+    struct bh_unit_live live[UNITS];
+};
+
+static void rig_init(struct rig *rig, enum bh_unit_restart restart)
+{
+    for (unsigned i = 0; i < 4; i++)
+        pair_units[i] = (struct bh_unit){.restart = restart,
+                                         .restart_limit = 2,
+                                         .restart_window_ms = 1000000,
+                                         .backoff_ms = 100,
+                                         .ready_timeout_ms = 1000,
+                                         .stop_timeout_ms = 500};
+    pair_units[2].need_count = 2;
+    pair_units[3].need_first = 2;
+    pair_units[3].need_count = 1;
+    assert_int_equal(bh_supervisor_init(&rig->sup, &pair, rig->live), BH_OK);
+}
+
+/* The next action must be this one. */
+static void expect(struct rig *rig, unsigned unit, enum bh_unit_action action)
+{
+    uint16_t got_unit = UNITS;
+    enum bh_unit_action got = BH_ACTION_KILL;
+    assert_true(bh_supervisor_next(&rig->sup, &got_unit, &got));
+    assert_int_equal(got_unit, unit);
+    assert_int_equal(got, action);
+}
+
+static void expect_nothing(struct rig *rig)
+{
+    uint16_t unit;
+    enum bh_unit_action action;
+    assert_false(bh_supervisor_next(&rig->sup, &unit, &action));
+}
+
+static void get_ready(struct rig *rig, unsigned unit, uint64_t now)
+{
+    expect(rig, unit, BH_ACTION_START);
+    bh_supervisor_event(&rig->sup, (uint16_t)unit, BH_EVENT_STARTED, now);
+    bh_supervisor_event(&rig->sup, (uint16_t)unit, BH_EVENT_READY, now);
+}
+
+static void all_up(struct rig *rig, enum bh_unit_restart restart)
+{
+    rig_init(rig, restart);
+    bh_supervisor_up(&rig->sup, 1);
+    for (unsigned i = 0; i < 4; i++)
+        get_ready(rig, i, 1);
+    expect_nothing(rig);
+    assert_true(bh_supervisor_all_ready(&rig->sup));
+}
+
+static void domain_waits_for_every_device(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, BH_UNIT_NEVER);
+    bh_supervisor_up(&rig.sup, 1);
+    get_ready(&rig, 0, 2);
+    expect(&rig, 1, BH_ACTION_START);
+    expect_nothing(&rig);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_READY, 3); /* ready may come before started is said */
+    get_ready(&rig, 2, 4);
+    get_ready(&rig, 3, 5);
+    assert_true(bh_supervisor_all_ready(&rig.sup));
+}
+
+static void stops_in_reverse_order(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_down(&rig.sup, 10);
+    expect(&rig, 3, BH_ACTION_STOP);
+    expect_nothing(&rig);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_ENDED, 11);
+    expect(&rig, 2, BH_ACTION_STOP);
+    expect_nothing(&rig);
+    bh_supervisor_tick(&rig.sup, 510);
+    expect_nothing(&rig);
+    bh_supervisor_tick(&rig.sup, 511);
+    expect(&rig, 2, BH_ACTION_KILL);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_FAILED, 512);
+    expect(&rig, 0, BH_ACTION_STOP);
+    expect(&rig, 1, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_FAILED, 513);
+    assert_false(bh_supervisor_all_down(&rig.sup));
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_FAILED, 513);
+    assert_true(bh_supervisor_all_down(&rig.sup));
+    assert_int_equal(bh_supervisor_failed(&rig.sup), 4); /* what died on its way down has not failed */
+}
+
+static void dead_device_takes_its_domain_along_and_both_return(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_FAILED, 20);
+    expect(&rig, 2, BH_ACTION_STOP); /* 3 stays: it only started after 2 */
+    expect_nothing(&rig);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_FAILED, 21);
+    expect_nothing(&rig);
+    assert_int_equal(bh_supervisor_deadline(&rig.sup), 120);
+    bh_supervisor_tick(&rig.sup, 120);
+    get_ready(&rig, 1, 121);
+    get_ready(&rig, 2, 122);
+    expect_nothing(&rig);
+    assert_int_equal(rig.live[1].restarts, 1);
+    assert_int_equal(rig.live[2].restarts, 0); /* it did not fail: it is not charged */
+}
+
+static void restarts_end_at_the_limit(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    uint64_t now = 10;
+    for (unsigned i = 0; i < 2; i++) {
+        bh_supervisor_event(&rig.sup, 3, BH_EVENT_FAILED, now);
+        assert_int_equal(bh_supervisor_deadline(&rig.sup), now + (100u << i)); /* the backoff doubles */
+        now = bh_supervisor_deadline(&rig.sup);
+        bh_supervisor_tick(&rig.sup, now);
+        get_ready(&rig, 3, now);
+    }
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_FAILED, now);
+    expect_nothing(&rig);
+    assert_int_equal(rig.live[3].state, BH_UNIT_FAILED);
+    assert_int_equal(bh_supervisor_failed(&rig.sup), 3);
+    assert_int_equal(rig.live[2].state, BH_UNIT_READY);
+    bh_supervisor_restart(&rig.sup, 3, now + 1); /* by hand, the count begins anew */
+    get_ready(&rig, 3, now + 2);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_FAILED, now + 3);
+    assert_int_equal(rig.live[3].state, BH_UNIT_BACKOFF);
+}
+
+static void power_off_is_no_failure(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_ENDED, 10);
+    expect_nothing(&rig);
+    assert_int_equal(rig.live[2].state, BH_UNIT_STOPPED);
+    assert_true(bh_supervisor_all_ready(&rig.sup));
+    all_up(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_ENDED, 10);
+    assert_int_equal(rig.live[2].state, BH_UNIT_BACKOFF);
+}
+
+static void never_ready_is_stopped_and_judged(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, BH_UNIT_NEVER);
+    bh_supervisor_up(&rig.sup, 1);
+    expect(&rig, 0, BH_ACTION_START);
+    expect(&rig, 1, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_READY, 2);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_STARTED, 500); /* the time counts from here */
+    bh_supervisor_tick(&rig.sup, 1499);
+    expect_nothing(&rig);
+    bh_supervisor_tick(&rig.sup, 1500);
+    expect(&rig, 1, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_ENDED, 1501);
+    assert_int_equal(rig.live[1].state, BH_UNIT_FAILED);
+    assert_int_equal(rig.live[1].cause, BH_CAUSE_NOT_READY);
+    assert_int_equal(rig.live[2].cause, BH_CAUSE_NEED); /* and what needs it is given up */
+    assert_int_equal(rig.live[3].cause, BH_CAUSE_NEED);
+    assert_int_equal(bh_supervisor_failed(&rig.sup), 1); /* the first cause, not what it drew along */
+    bh_supervisor_restart(&rig.sup, 2, 1600);            /* takes its failed device along */
+    get_ready(&rig, 1, 1601);
+    get_ready(&rig, 2, 1602);
+    get_ready(&rig, 3, 1603);
+}
+
+static void reboots_are_counted(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    for (uint64_t i = 0; i < 2; i++) {
+        bh_supervisor_event(&rig.sup, 2, BH_EVENT_REBOOTED, 10 + i);
+        assert_int_equal(rig.live[2].state, BH_UNIT_RUNNING);
+        expect_nothing(&rig);
+        bh_supervisor_event(&rig.sup, 2, BH_EVENT_READY, 10 + i);
+    }
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_REBOOTED, 20);
+    expect(&rig, 2, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_ENDED, 21);
+    assert_int_equal(rig.live[2].state, BH_UNIT_FAILED);
+    assert_int_equal(rig.live[2].cause, BH_CAUSE_REBOOTS);
+}
+
+static void restart_of_a_device_stops_its_domain_first(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_NEVER);
+    bh_supervisor_restart(&rig.sup, 0, 10);
+    expect(&rig, 2, BH_ACTION_STOP);
+    expect_nothing(&rig);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_FAILED, 11);
+    expect(&rig, 0, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_FAILED, 12);
+    get_ready(&rig, 0, 13);
+    get_ready(&rig, 2, 14);
+    expect_nothing(&rig);
+}
+
+static void critical_loss_leaves_only_what_is_kept(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, BH_UNIT_NEVER);
+    pair_units[0].keep = pair_units[1].keep = pair_units[2].keep = true;
+    pair_units[3].critical = true;
+    assert_int_equal(bh_supervisor_init(&rig.sup, &pair, rig.live), BH_OK);
+    bh_supervisor_up(&rig.sup, 1);
+    for (unsigned i = 0; i < 4; i++)
+        get_ready(&rig, i, 1);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_FAILED, 2);
+    expect_nothing(&rig);
+    assert_true(rig.sup.safe);
+    assert_int_equal(rig.live[2].state, BH_UNIT_READY);
+    bh_supervisor_restart(&rig.sup, 3, 3); /* no way back but a new start */
+    expect_nothing(&rig);
+
+    rig_init(&rig, BH_UNIT_ALWAYS);
+    pair_units[0].critical = true;
+    pair_units[0].restart_limit = 0;
+    bh_supervisor_up(&rig.sup, 1);
+    for (unsigned i = 0; i < 4; i++)
+        get_ready(&rig, i, 1);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_FAILED, 2);
+    expect(&rig, 3, BH_ACTION_STOP); /* everything goes, in order */
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_ENDED, 3);
+    expect(&rig, 2, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_ENDED, 4);
+    expect(&rig, 1, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_ENDED, 5);
+    expect_nothing(&rig);
+    assert_true(bh_supervisor_all_down(&rig.sup));
+}
+
+static void kill_asks_nobody(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_kill(&rig.sup, 10);
+    for (unsigned i = 0; i < 4; i++)
+        expect(&rig, i, BH_ACTION_KILL);
+    for (uint16_t i = 0; i < 4; i++)
+        bh_supervisor_event(&rig.sup, i, BH_EVENT_FAILED, 11);
+    assert_true(bh_supervisor_all_down(&rig.sup));
+}
+
+static void wrong_tables_are_refused(void **state)
+{
+    struct bh_unit units[2] = {{.need_count = 1}, {0}};
+    const struct bh_unit_need self[] = {{0, false}}, forward[] = {{1, true}};
+    const struct bh_unit_table tables[] = {{units, self, 2, 1}, {units, forward, 2, 1}, {units, self, 2, 0}};
+    struct bh_supervisor sup;
+    struct bh_unit_live live[2];
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(bh_supervisor_init(&sup, &tables[i], live), BH_ERR_INVAL);
+    units[0].need_count = 0;
+    units[1] = (struct bh_unit){.need_count = 1, .keep = true};
+    const struct bh_unit_table keeps = {units, self, 2, 1};
+    assert_int_equal(bh_supervisor_init(&sup, &keeps, live), BH_ERR_INVAL);
+    units[0].keep = true;
+    assert_int_equal(bh_supervisor_init(&sup, &keeps, live), BH_OK);
+}
+
+/* --- random worlds ----------------------------------------------------------------------------------------- */
+
+struct world {
+    struct bh_unit units[UNITS];
+    struct bh_unit_need needs[NEEDS];
+    struct bh_unit_table table;
+    struct rig rig;
+    bool alive[UNITS], ready[UNITS], told_to_stop[UNITS], was_ready[UNITS];
+    unsigned starts[UNITS], requests[UNITS];
+    uint64_t now;
+    bool down;
+    unsigned random;
+};
+
+static unsigned rnd(struct world *world, unsigned below)
+{
+    world->random = world->random * 1664525u + 1013904223u;
+    return (world->random >> 8) % below;
+}
+
+static void make_table(struct world *world)
+{
+    const unsigned count = 1 + rnd(world, UNITS);
+    unsigned needs = 0;
+    for (unsigned i = 0; i < count; i++) {
+        world->units[i] = (struct bh_unit){
+            .need_first = needs,
+            .restart = (uint8_t)rnd(world, 3),
+            .critical = rnd(world, 20) == 0,
+            .restart_limit = rnd(world, 4),
+            .restart_window_ms = 1u << 30, /* one window: the limit is the limit */
+            .backoff_ms = rnd(world, 50),
+            .ready_timeout_ms = rnd(world, 4) ? 100 + rnd(world, 400) : 0,
+            .stop_timeout_ms = rnd(world, 4) ? 50 + rnd(world, 100) : 0,
+        };
+        for (unsigned n = 0; n < i && needs < NEEDS; n++)
+            if (rnd(world, 3) == 0)
+                world->needs[needs++] = (struct bh_unit_need){(uint16_t)n, rnd(world, 2) != 0};
+        world->units[i].need_count = (uint16_t)(needs - world->units[i].need_first);
+    }
+    world->table = (struct bh_unit_table){world->units, world->needs, (uint16_t)count, needs};
+    assert_int_equal(bh_supervisor_init(&world->rig.sup, &world->table, world->rig.live), BH_OK);
+}
+
+static void check_start(struct world *world, unsigned unit)
+{
+    const struct bh_unit *row = &world->units[unit];
+    assert_false(world->down);
+    assert_false(world->alive[unit]);
+    for (unsigned n = 0; n < row->need_count; n++) {
+        const struct bh_unit_need *need = &world->needs[row->need_first + n];
+        if (need->binds)
+            assert_true(world->ready[need->unit]);
+        else
+            assert_true(world->ready[need->unit] ||
+                        (!world->alive[need->unit] && world->was_ready[need->unit]));
+    }
+    world->starts[unit]++;
+}
+
+/* Nobody is stopped while something bound to it lives. */
+static void check_stop(const struct world *world, unsigned unit)
+{
+    assert_true(world->alive[unit]);
+    for (unsigned i = 0; i < world->table.unit_count; i++)
+        for (unsigned n = 0; n < world->units[i].need_count; n++) {
+            const struct bh_unit_need *need = &world->needs[world->units[i].need_first + n];
+            if (need->unit != unit || !world->alive[i])
+                continue;
+            /* Unless the unit itself was lost already: it was not ready, or rebooted once too often. */
+            if (world->ready[unit])
+                assert_false(need->binds || world->down);
+        }
+}
+
+static void end_unit(struct world *world, unsigned unit, bool well)
+{
+    world->alive[unit] = world->ready[unit] = world->told_to_stop[unit] = false;
+    bh_supervisor_event(&world->rig.sup, (uint16_t)unit, well ? BH_EVENT_ENDED : BH_EVENT_FAILED, world->now);
+}
+
+static void carry_out(struct world *world)
+{
+    uint16_t unit;
+    enum bh_unit_action action;
+    for (unsigned i = 0; bh_supervisor_next(&world->rig.sup, &unit, &action); i++) {
+        assert_true(i < 1000); /* it comes to rest */
+        if (action == BH_ACTION_START) {
+            check_start(world, unit);
+            world->alive[unit] = true;
+            if (rnd(world, 12) == 0)
+                end_unit(world, unit, false); /* it could not be started */
+            else
+                bh_supervisor_event(&world->rig.sup, unit, BH_EVENT_STARTED, world->now);
+        } else if (action == BH_ACTION_STOP) {
+            check_stop(world, unit);
+            world->told_to_stop[unit] = true;
+        } else {
+            assert_true(world->alive[unit]);
+            end_unit(world, unit, false);
+        }
+    }
+}
+
+static void one_event(struct world *world)
+{
+    struct bh_supervisor *sup = &world->rig.sup;
+    const unsigned unit = rnd(world, world->table.unit_count);
+    const uint64_t deadline = bh_supervisor_deadline(sup);
+    world->now += rnd(world, 30);
+    switch (rnd(world, 12)) {
+    case 0:
+    case 1:
+        if (deadline > world->now)
+            world->now = deadline;
+        bh_supervisor_tick(sup, world->now);
+        break;
+    case 2:
+        if (world->alive[unit])
+            end_unit(world, unit, rnd(world, 2));
+        break;
+    case 3:
+        if (world->alive[unit] && world->ready[unit]) {
+            world->ready[unit] = false;
+            bh_supervisor_event(sup, (uint16_t)unit, BH_EVENT_REBOOTED, world->now);
+        }
+        break;
+    case 4:
+        if (!world->down && rnd(world, 3) == 0) {
+            world->requests[unit]++;
+            bh_supervisor_restart(sup, (uint16_t)unit, world->now);
+        }
+        break;
+    case 5:
+    case 6:
+        if (world->told_to_stop[unit])
+            end_unit(world, unit, rnd(world, 2));
+        break;
+    default:
+        if (world->alive[unit] && !world->told_to_stop[unit]) {
+            world->ready[unit] = world->was_ready[unit] = true;
+            bh_supervisor_event(sup, (uint16_t)unit, BH_EVENT_READY, world->now);
+        }
+        break;
+    }
+}
+
+static void check_states(const struct world *world)
+{
+    for (unsigned i = 0; i < world->table.unit_count; i++) {
+        const struct bh_unit_live *live = &world->rig.live[i];
+        assert_int_equal(bh_unit_lives(live), world->alive[i]);
+        if (live->state == BH_UNIT_READY)
+            assert_true(world->ready[i]);
+        if (live->state == BH_UNIT_STOPPING)
+            assert_true(world->told_to_stop[i]);
+        if (live->state == BH_UNIT_BACKOFF ||
+            (live->state == BH_UNIT_STOPPING && world->units[i].stop_timeout_ms))
+            assert_true(live->deadline > 0);
+    }
+}
+
+/* Time passes and everyone obeys: everything that lives must have an end. */
+static void bring_down(struct world *world)
+{
+    world->down = true;
+    bh_supervisor_down(&world->rig.sup, world->now);
+    for (unsigned i = 0; !bh_supervisor_all_down(&world->rig.sup); i++) {
+        assert_true(i < 1000);
+        carry_out(world);
+        check_states(world);
+        const uint64_t deadline = bh_supervisor_deadline(&world->rig.sup);
+        if (deadline > world->now)
+            world->now = deadline;
+        bh_supervisor_tick(&world->rig.sup, world->now);
+    }
+    for (unsigned i = 0; i < world->table.unit_count; i++)
+        assert_false(world->alive[i]);
+}
+
+static void random_events_keep_the_promises(void **state)
+{
+    for (unsigned seed = 1; seed <= 3000; seed++) {
+        struct world world = {.random = seed, .now = 1};
+        make_table(&world);
+        bh_supervisor_up(&world.rig.sup, world.now);
+        for (unsigned step = 0; step < 150; step++) {
+            carry_out(&world);
+            check_states(&world);
+            one_event(&world);
+        }
+        carry_out(&world);
+        bring_down(&world);
+        for (unsigned i = 0; i < world.table.unit_count; i++)
+            assert_true(world.units[i].restart != BH_UNIT_NEVER || world.rig.live[i].restarts == 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(domain_waits_for_every_device),
+        cmocka_unit_test(stops_in_reverse_order),
+        cmocka_unit_test(dead_device_takes_its_domain_along_and_both_return),
+        cmocka_unit_test(restarts_end_at_the_limit),
+        cmocka_unit_test(power_off_is_no_failure),
+        cmocka_unit_test(never_ready_is_stopped_and_judged),
+        cmocka_unit_test(reboots_are_counted),
+        cmocka_unit_test(restart_of_a_device_stops_its_domain_first),
+        cmocka_unit_test(critical_loss_leaves_only_what_is_kept),
+        cmocka_unit_test(kill_asks_nobody),
+        cmocka_unit_test(wrong_tables_are_refused),
+        cmocka_unit_test(random_events_keep_the_promises),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
