@@ -71,8 +71,10 @@ void bh_mem_dirty_seg(struct bh_mem_view *view, const void *host, size_t len)
         return;
     /*
      * Not in the newest table: then in the former one, which lives on, as this view holds a region of it by
-     * the very chain or ring that was written.
+     * the very chain or ring that was written. Behind ops bytes may be in no table at all, and the former one
+     * gone.
      */
-    if (find_host(view->table, host, &addr) || (view->former && find_host(view->former, host, &addr)))
+    if (find_host(view->table, host, &addr) ||
+        (view->mem->ops == NULL && view->former != NULL && find_host(view->former, host, &addr)))
         bh_mem_dirty(view, addr, len);
 }
