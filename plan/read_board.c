@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CLUSTERS_MAX 256
+
 /* The cells of the spec's two counts, with its defaults [DTSpec 2.3.5]. False: reported. */
 static bool cell_counts(struct bh_draft *draft, const struct bh_tree_node *node, uint64_t *address,
                         uint64_t *size)
@@ -145,6 +147,11 @@ int bh_draft_read_board(struct bh_draft *draft)
         ranges += is_memory(node) && reg != NULL ? reg->size / 8 : 0;
         clusters += is_cluster(node);
     }
+    if (clusters > CLUSTERS_MAX) {
+        bh_report_error(draft->report, &root->where, NULL, NULL, "a board has at most %d clusters, not %zu",
+                        CLUSTERS_MAX, clusters);
+        clusters = CLUSTERS_MAX;
+    }
     draft->ram = bh_arena_alloc(&draft->arena, ranges, sizeof(*draft->ram));
     draft->clusters = bh_arena_alloc(&draft->arena, clusters, sizeof(*draft->clusters));
     if (draft->ram == NULL || draft->clusters == NULL)
@@ -152,7 +159,7 @@ int bh_draft_read_board(struct bh_draft *draft)
     for (const struct bh_tree_node *node = root->child; node != NULL; node = node->next) {
         if (is_memory(node) && counted)
             read_memory(draft, node, address, size);
-        else if (is_cluster(node))
+        else if (is_cluster(node) && draft->cluster_count < CLUSTERS_MAX)
             read_cluster(draft, node);
     }
     merge_memory(draft);

@@ -151,6 +151,12 @@ static int read_cpus(struct bh_draft *draft, struct bh_draft_domain *from, struc
                         "`cpus` has %u cells; an entry takes 3", property->size / 4);
         return BH_OK;
     }
+    if (property->size / 12 > BH_PLAN_CPUS_MAX) {
+        bh_report_error(draft->report, &property->where, NULL, NULL,
+                        "`cpus` has %u entries; a domain has at most %d cores", property->size / 12,
+                        BH_PLAN_CPUS_MAX);
+        return BH_OK;
+    }
     to->cpus = bh_arena_alloc(&draft->box->arena, property->size / 12, sizeof(*to->cpus));
     if (to->cpus == NULL)
         return BH_ERR_NOMEM;

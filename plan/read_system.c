@@ -250,10 +250,13 @@ int bh_draft_read_system(struct bh_draft *draft)
         bh_report_error(draft->report, &node->where, NULL,
                         "add a child with compatible = \"openamp,domain-v1\"",
                         "/domains has no domain: nothing to run");
-    if (draft->plan->domain_count > BH_PLAN_DOMAINS_MAX || draft->plan->device_count > BH_PLAN_DEVICES_MAX)
-        bh_report_error(draft->report, &node->where, NULL, NULL,
+    if (draft->plan->domain_count > BH_PLAN_DOMAINS_MAX || draft->plan->device_count > BH_PLAN_DEVICES_MAX) {
+        bh_report_error(draft->report, &node->where, NULL, "describe them as two systems",
                         "a system has at most %d domains and %d devices, not %zu and %zu",
                         BH_PLAN_DOMAINS_MAX, BH_PLAN_DEVICES_MAX, draft->plan->domain_count,
                         draft->plan->device_count);
+        draft->domains_node = NULL; /* nothing more is read of it */
+        return BH_OK;
+    }
     return add_things(draft);
 }

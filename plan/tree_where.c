@@ -71,21 +71,11 @@ static char *skip_labels(char *line)
     }
 }
 
-static struct bh_tree_property *find(struct bh_tree_node *node, const char *name, size_t length)
-{
-    for (uint32_t i = 0; i < node->property_count; i++) {
-        struct bh_tree_property *property = &node->properties[i];
-
-        if (strncmp(property->name, name, length) == 0 && property->name[length] == '\0')
-            return property;
-    }
-    return NULL;
-}
-
 struct locator {
     struct bh_tree *tree;
     struct bh_tree_node *node; /* that the text is inside of; NULL: before or after the root */
     uint32_t next;             /* in preorder: the node that opens next */
+    uint32_t next_property;    /* of the node: those before it have been seen */
     const char *file;          /* the last name, shared by all that have it */
 };
 
@@ -100,6 +90,22 @@ static void settle(struct locator *locator, struct bh_diag_where *target, struct
     target->column = place.column;
 }
 
+/* The text has the properties in the order of the node. */
+static struct bh_tree_property *find(struct locator *locator, const char *name, size_t length)
+{
+    struct bh_tree_node *node = locator->node;
+
+    for (uint32_t i = locator->next_property; i < node->property_count; i++) {
+        struct bh_tree_property *property = &node->properties[i];
+
+        if (strncmp(property->name, name, length) == 0 && property->name[length] == '\0') {
+            locator->next_property = i + 1;
+            return property;
+        }
+    }
+    return NULL;
+}
+
 static void open_node(struct locator *locator, const char *name, size_t length,
                       const struct bh_diag_where *place)
 {
@@ -111,6 +117,7 @@ static void open_node(struct locator *locator, const char *name, size_t length,
         return;
     locator->next++;
     locator->node = node;
+    locator->next_property = 0;
     if (place != NULL)
         settle(locator, &node->where, *place);
     else if (node->parent != NULL)
@@ -140,7 +147,7 @@ void bh_tree_locate(struct bh_tree *tree, char *annotated)
         } else if (rest >= 1 && name[rest - 1] == '{') {
             open_node(&locator, name, length, placed ? &place : NULL);
         } else if (locator.node != NULL && placed) {
-            struct bh_tree_property *property = find(locator.node, name, length);
+            struct bh_tree_property *property = find(&locator, name, length);
 
             if (property != NULL)
                 settle(&locator, &property->where, place);
