@@ -181,6 +181,8 @@ void bh_device_reset(struct bh_device *dev)
     for (unsigned i = 0; i < dev->queue_count; i++) {
         if (queue_bit(dev->queues_stopping, i))
             complete(dev, take_stop(dev, i), i, BH_ERR_CANCELLED);
+        if (dev->queues[i].life == BH_VIRTQ_STOPPING && dev->class->queue_stopping)
+            dev->class->queue_stopping(dev, &dev->queues[i]); /* what a stop waits for, a reset may cancel */
         stop_if_running(dev, &dev->queues[i]);
     }
     for (unsigned c = BH_CONTROL_QUIESCE; c <= BH_CONTROL_SUSPEND; c++) {

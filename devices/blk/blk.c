@@ -216,7 +216,8 @@ static void wake(struct bh_store *store)
 {
     struct bh_blk *blk = store->user;
 
-    complete(blk, store, store_in_flight(blk, store));
+    complete(blk, store,
+             store_in_flight(blk, store) + 1); /* at least one poll: it may be the store's own affair */
     for (unsigned i = 0; i < blk->dev.queue_count; i++) {
         if (blk->queues[i].store == store && blk->queues[i].held) {
             blk->queues[i].held = false;

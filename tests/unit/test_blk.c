@@ -330,6 +330,24 @@ static void stop_waits_and_reset_cancels(void **state)
     rig_free(rig);
 }
 
+static void reset_overtakes_a_stop_that_waits(void **state)
+{
+    struct sim_store sim;
+    struct rig_request r;
+
+    sim_store_init(&sim);
+    struct rig *rig = rig_new(&sim.store, NULL, false, 0);
+    rig_add(rig, 0, &r, VIRTIO_BLK_T_IN, 0, false, 512, NULL);
+    rig_run(rig);
+    bh_device_queue_stop(&rig->blk.dev, 0);
+    bh_device_reset(&rig->blk.dev);
+    assert_int_equal(rig->pipe.cancelled[BH_CONTROL_QUEUE_STOP], 1);
+    assert_true(sim.cancel_count >= 1);
+    sim_store_wake(&sim);
+    assert_int_equal(rig->pipe.done[BH_CONTROL_RESET], 1);
+    rig_free(rig);
+}
+
 static void ram_disk_resets_with_requests_in_its_list(void **state)
 {
     struct bh_store_ram ram;
@@ -448,6 +466,7 @@ int main(void)
         cmocka_unit_test(in_order_holds_back_what_came_too_early),
         cmocka_unit_test(store_errors_become_statuses),
         cmocka_unit_test(stop_waits_and_reset_cancels),
+        cmocka_unit_test(reset_overtakes_a_stop_that_waits),
         cmocka_unit_test(ram_disk_resets_with_requests_in_its_list),
         cmocka_unit_test(busy_disk_holds_the_queue_until_it_is_free),
         cmocka_unit_test(write_cache_follows_negotiation),

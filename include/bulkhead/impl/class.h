@@ -44,7 +44,8 @@ struct bh_class {
     enum bh_ready (*queue_ready)(struct bh_device *dev, struct bh_virtq *q, unsigned budget);
     /*
      * The queue stops: push, give back (bh_virtq_unpop) or cancel what is in flight; each chain must come
-     * back by push sooner or later. NULL: chains never outlive queue_ready.
+     * back by push sooner or later. Called again when a reset overtakes the stop. NULL: chains never outlive
+     * queue_ready.
      */
     void (*queue_stopping)(struct bh_device *dev, struct bh_virtq *q);
     /* All queues are quiet: forget what the driver told us. May be NULL. */
