@@ -11,8 +11,8 @@ import re
 import subprocess
 import sys
 
-bulkhead = sys.argv[1]
-folder = pathlib.Path(__file__).parent
+bulkhead = pathlib.Path(sys.argv[1]).resolve()
+folder = pathlib.Path(__file__).resolve().parent
 example = folder.parent.parent / "examples" / "two-domains" / "system.dts"
 wrong = []
 
