@@ -466,6 +466,23 @@ static void suspend_shows_when_quiet_and_resumes(void **state)
     assert_int_equal(received(&bench, 0), 1);
 }
 
+static void suspend_is_ignored_before_driver_ok_and_without_the_feature(void **state)
+{
+    struct bh_device *dev = &bench.echo.dev;
+    struct bh_features f = {{0}};
+
+    bench_negotiate(&bench, false);
+    bh_device_set_status(dev, 11 | BH_STATUS_SUSPEND);
+    assert_int_equal(bh_device_status(dev), 11);
+    bh_device_set_status(dev, 0);
+    bh_features_set(&f, BH_F_VERSION_1);
+    assert_int_equal(bh_device_accept(dev, &f), BH_OK);
+    bh_device_set_status(dev, 15);
+    bh_device_set_status(dev, 15 | BH_STATUS_SUSPEND);
+    assert_int_equal(bh_device_status(dev), 15);
+    assert_int_equal(dev->counters.status_refused, 2);
+}
+
 static void a_broken_ring_sets_needs_reset_once_and_a_reset_mends_it(void **state)
 {
     struct bh_device *dev = &bench.echo.dev;
@@ -624,6 +641,7 @@ int main(void)
         TEST(a_stopped_queue_goes_on_where_it_was_split),
         TEST(a_stopped_queue_goes_on_where_it_was_packed),
         TEST(suspend_shows_when_quiet_and_resumes),
+        TEST(suspend_is_ignored_before_driver_ok_and_without_the_feature),
         TEST(a_broken_ring_sets_needs_reset_once_and_a_reset_mends_it),
         TEST(a_ring_outside_memory_is_needs_reset_at_driver_ok),
         TEST(a_region_is_released_when_its_last_chain_came_back),
