@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our blk backend, judged by Linux's driver under User-mode Linux and QEMU, by fio, and by U-Boot's driver."""
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from bedlib import pieces
-from beds import EVENT_IDX, INDIRECT_DESC, QEMUS, RING_PACKED, machine, run_qemu, run_uml, vhost_user
+from beds import EVENT_IDX, INDIRECT_DESC, QEMUS, RING_PACKED, Programs, machine, run_qemu, run_uml, vhost_user
 
 MIB = 1 << 20
 FEATURES = {"all": ((), {EVENT_IDX, INDIRECT_DESC}),
@@ -45,6 +47,33 @@ def test_linux_under_uml(programs, backend, image, features):
     assert verdict.features["blk"] & {EVENT_IDX, INDIRECT_DESC} == expected
     check_image(image)
     assert disk.poll() is None, "the backend did not outlive its guest"
+
+
+@pytest.mark.parametrize("options", [("--aio=threads",), ("--cache=none",), ("--cache=directsync", "--aio=threads"),
+                                     ("--num-queues=4", "--block-size=4096")], ids=" ".join)
+def test_each_way_to_the_file(programs, backend, image, options):
+    disk = backend("blk", f"--blk-file={image}", without_features("-packed"), *options)
+    run_uml(programs, "blk", [("blk", disk.socket_path)])
+    check_image(image)
+
+
+def test_two_guests_use_an_image_one_after_the_other(programs, backend, image, folder):
+    """The second guest's I/O waits until the first one has ended; which comes first is theirs to decide."""
+    disks = [backend("blk", f"--blk-file={image}", without_features("-packed"), name=name) for name in ("one", "two")]
+    guests = []
+    for name in ("uml-one", "uml-two"):
+        (folder / name).mkdir()
+        guests.append(Programs(folder / name))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda guest, disk: run_uml(guest, "blk", [("blk", disk.socket_path)]), guests, disks))
+    finally:
+        for guest in guests:
+            guest.end()
+    check_image(image)
+    logs = programs.log("one") + programs.log("two")
+    assert logs.count("the image is in use by process") == 1, logs
+    assert logs.count("free now") == 1, logs
 
 
 MATRIX = [pytest.param(version, ring, features,
