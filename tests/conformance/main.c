@@ -18,6 +18,7 @@ static const struct conf_class *const classes[] = {
     &conf_rng,
     &conf_blk,
     &conf_console,
+    &conf_net,
 };
 
 struct feature_set {
