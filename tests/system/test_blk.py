@@ -98,8 +98,7 @@ def test_linux_under_qemu(programs, backend, image, version, ring, features):
     assert disk.poll() is None, "the backend did not outlive its guest"
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("ring", ["split", "packed"])
+@pytest.mark.parametrize("ring", [pytest.param("split", marks=pytest.mark.full), "packed"])
 def test_fio_verifies_in_a_guest(programs, backend, image, ring):
     disk = backend("blk", f"--blk-file={image}")
     device = vhost_user("blk", disk.socket_path, "qemu-11", ",packed=on" if ring == "packed" else "")

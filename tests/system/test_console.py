@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from beds import QEMUS, run_qemu, run_uml, vhost_user
+from beds import QEMUS, UML_FEATURES, run_qemu, run_uml, vhost_user
 
 TEXT = "".join(f"{number}\n" for number in range(1, 20001)).encode()
 
@@ -58,8 +58,7 @@ def judge(backend, folder, boot, *options):
 
 
 def test_linux_under_uml(programs, backend, folder):
-    # virtio_uml accepts packed rings, then starts them as if both wrap counters were 0 (SET_VRING_BASE 0).
-    judge(backend, folder, lambda path: run_uml(programs, "console", [("console", path)]), "--features=-packed")
+    judge(backend, folder, lambda path: run_uml(programs, "console", [("console", path)]), UML_FEATURES)
 
 
 def test_linux_under_qemu(programs, backend, folder):

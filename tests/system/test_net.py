@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our net backend, judged by Linux's driver: DHCP, bulk data both ways, a port forward, and a link between guests."""
+import hashlib
+import http.server
+import os
+import socket
+import threading
+import time
+import urllib.request
+
+import pytest
+from beds import QEMUS, RING_PACKED, UML_FEATURES, run_qemu, run_uml, vhost_user
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Host:
+    """The host's side: serves a file, and says `whole` only when it has fetched the guest's file through the forward."""
+
+    def __init__(self, forwarded):
+        self.data = os.urandom(8 << 20)
+        self.fetched = False
+        host = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer = {"/down": lambda: host.data, "/down.sha256": lambda: host.digest(host.data),
+                          "/verdict": lambda: host.verdict(forwarded)}[self.path]()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @staticmethod
+    def digest(data):
+        return hashlib.sha256(data).hexdigest().encode()
+
+    def verdict(self, forwarded):
+        base = f"http://127.0.0.1:{forwarded}"
+        up = urllib.request.urlopen(f"{base}/up", timeout=20).read()
+        wanted = urllib.request.urlopen(f"{base}/up.sha256", timeout=20).read().strip()
+        self.fetched = len(up) == 4 << 20 and self.digest(up) == wanted
+        return b"whole" if self.fetched else b"torn"
+
+
+@pytest.fixture
+def host():
+    forwarded = free_port()
+    host = Host(forwarded)
+    host.forward = f"--forward=tcp:127.0.0.1:{forwarded}:8080"
+    yield host
+    host.server.shutdown()
+    host.server.server_close()
+
+
+def test_user_network_under_uml(programs, backend, host):
+    net = backend("net", host.forward, "--mac=02:00:00:00:00:01", UML_FEATURES)
+    run_uml(programs, "net", [("net", net.socket_path)], arguments=[f"bulkhead.hostport={host.port}"])
+    assert host.fetched, "nobody came through the port forward"
+    assert net.poll() is None, "the backend did not outlive its guest"
+
+
+@pytest.mark.parametrize("version,ring", [
+    ("qemu-7.2", "split"), ("qemu-11", "packed"),
+    pytest.param("qemu-7.2", "packed", marks=pytest.mark.full), pytest.param("qemu-11", "split", marks=pytest.mark.full)])
+def test_user_network_under_qemu(programs, backend, host, version, ring):
+    qemu = QEMUS[version]()
+    if qemu is None:
+        pytest.skip(f"{version} is not installed")
+    net = backend("net", host.forward)
+    device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
+    verdict = run_qemu(programs, qemu, "net", device, words=f"bulkhead.hostport={host.port}")
+    assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
+    assert host.fetched, "nobody came through the port forward"
+    assert net.poll() is None, "the backend did not outlive its guest"
+
+
+def test_link_joins_two_guests(programs, backend, folder):
+    cable = folder / "cable"
+    nets = [backend("net", f"--link-path={cable}", f"--mac=02:00:00:00:00:0{end}", UML_FEATURES, name=f"net{end}")
+            for end in (1, 2)]
+    failures = []
+
+    def boot(end, net):
+        try:
+            run_uml(programs, "link", [("net", net.socket_path)], arguments=[f"bulkhead.end={end}"], name=f"uml{end}",
+                    limit=60)
+        except AssertionError as error:
+            failures.append(f"guest {end}: {error}")
+
+    guests = [threading.Thread(target=boot, args=(end, net)) for end, net in zip((1, 2), nets)]
+    for guest in guests:
+        guest.start()
+        time.sleep(0.2)
+    for guest in guests:
+        guest.join()
+    assert not failures, "\n".join(failures)
