@@ -129,11 +129,16 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
         !dev->mem->table->count)
         return;
     /* Without the STATUS protocol feature nobody writes FEATURES_OK: the first ring says that they are chosen. */
-    err = dev->features_done ? BH_OK : bh_device_features_done(dev);
-    if (!err) {
-        setup.state = decode_base(dev, ring->base);
-        err = find_rings(ring, &setup);
+    if (!dev->features_done && bh_device_features_done(dev)) {
+        bh_vu_say(server, "queue %u cannot start: %s", ring->index,
+                  bh_device_has(dev, BH_F_VERSION_1)
+                      ? "features that do not go together"
+                      : "a legacy driver, without VERSION_1 (disable-legacy=on?)");
+        bh_device_needs_reset(dev, BH_BROKEN_CLASS);
+        return;
     }
+    setup.state = decode_base(dev, ring->base);
+    err = find_rings(ring, &setup);
     if (!err)
         err = bh_device_queue_start(dev, ring->index, &setup);
     if (err) {
