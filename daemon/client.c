@@ -48,6 +48,15 @@ static int connect_to(const char *base, const char *system)
     return -1;
 }
 
+bool bh_client_runs(const char *run_dir, const char *system)
+{
+    char base[BH_RUN_PATH_MAX];
+    const int fd = bh_run_base(run_dir, base, sizeof(base)) ? -1 : connect_to(base, system);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 size_t bh_client_systems(const char *run_dir, char (*names)[BH_SYSTEM_NAME_MAX], size_t room)
 {
     char base[BH_RUN_PATH_MAX];

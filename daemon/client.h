@@ -33,6 +33,8 @@ int bh_client_connect(struct bh_client *client, const char *run_dir, const char 
                       struct bh_diag_sink *sink) BH_MUST_USE;
 void bh_client_close(struct bh_client *client);
 
+/* Does the system's daemon answer? */
+bool bh_client_runs(const char *run_dir, const char *system);
 /* Names of the systems that answer now, at most `room`; returns how many. */
 size_t bh_client_systems(const char *run_dir, char (*names)[BH_SYSTEM_NAME_MAX], size_t room);
 

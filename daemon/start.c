@@ -7,6 +7,7 @@
  * maps only this user), whose first process is the daemon: when that ends, however it ends, the kernel kills what is
  * left in it. Where the host refuses, the daemon runs without, and says so.
  */
+#include "daemon/client.h"
 #include "daemon/daemon.h"
 #include "daemon/system.h"
 
@@ -146,6 +147,10 @@ int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings 
         bh_error(sink, NULL, "name a shorter place by --run-dir=", "no run directory can be made: %s",
                  bh_err_text(err));
         return err;
+    }
+    if (bh_client_runs(settings->run_dir, plan->name)) {
+        bh_error(sink, NULL, "`bulkhead down` stops it", "the system %s runs already", plan->name);
+        return BH_ERR_BUSY;
     }
     err = bh_engine_choose(settings->engine, plan, sink, &launch.engine, &launch.engine_state);
     if (err == BH_ERR_NOENT)

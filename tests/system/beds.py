@@ -108,18 +108,23 @@ def read_verdict(test, output):
     return Verdict(output, features)
 
 
-def ramdisk(flavour, folder, extra=()):
-    """The flavour's ramdisk with the guests' tests (and further roots, such as fio's) appended."""
+def build_ramdisk(flavour):
+    """The path of the flavour's ramdisk in the cache."""
     loader = importlib.machinery.SourceFileLoader("ramdisk", str(TOP / "testbeds" / "ramdisk"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("ramdisk", loader))
     loader.exec_module(module)
+    return module.build(flavour)
+
+
+def ramdisk(flavour, folder, extra=()):
+    """The flavour's ramdisk with the guests' tests (and further roots, such as fio's) appended."""
     tests = cpio.Ramdisk()
     for path in sorted((TOP / "tests" / "system" / "guest").iterdir()):
         tests.add_file(f"tests/{path.name}", path.read_bytes(), 0o755)
     for tree in extra:
         tests.add_tree(tree)
     path = folder / f"{flavour}.cpio"
-    base = module.build(flavour).read_bytes()
+    base = build_ramdisk(flavour).read_bytes()
     # Linux looks for a further archive at a multiple of four bytes only, and skips zeros.
     path.write_bytes(base + b"\0" * (-len(base) % 4) + tests.bytes(compress=False))
     return path

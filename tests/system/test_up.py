@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole systems by the command: up, ps, console, logs, restart, down, in the foreground and detached."""
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import termios
+import time
+
+import pytest
+from systems import CONSOLE, EARLY, Runs, description, domain
+
+
+@pytest.fixture
+def runs(folder):
+    made = Runs(folder)
+    yield made
+    made.end()
+
+
+def test_one_domain_comes_up_is_seen_and_leaves_nothing(runs, folder):
+    system = description(folder, "one", domain("linux-a", 1, CONSOLE + 'rng { compatible = "bulkhead,rng"; };'))
+    up = runs.run("up", "--detach", system)
+    assert up.returncode == 0, up.stderr
+    assert re.search(r"linux-a +ready after", up.stdout)
+    report = runs.report()
+    assert report["state"] == "ready"
+    assert {unit["name"]: unit["state"] for unit in report["units"]} == {
+        "linux-a": "ready", "linux-a.console": "ready", "linux-a.rng": "ready"}
+    pids = {unit["pid"] for unit in report["units"]} | {report["pid"]}
+    assert pids == set(runs.handles()), "ps names every process, and no other"
+    again = runs.run("up", "--detach", system)
+    assert again.returncode == 1 and "runs already" in again.stderr
+    assert "Linux version" in runs.run("logs", "linux-a").stdout
+    assert "bulkhead: ready" in runs.run("logs", "--output", "linux-a/console").stdout
+    assert runs.run("logs", "linux-c").returncode == 3
+    said = runs.run("console", "linux-a", stdin=None, input="echo $((40 + 2))-is-it\n").stdout
+    assert "42-is-it" in said
+    down = runs.run("down")
+    assert down.returncode == 0 and "nothing is left" in down.stdout
+    assert runs.left(2) == []
+    assert os.listdir(runs.run_dir) == []
+    assert runs.run("down").returncode == 3
+
+
+def test_console_on_a_terminal_is_left_by_its_key(runs, folder):
+    assert runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, CONSOLE))).returncode == 0
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    attached = subprocess.Popen(runs.words("console", "linux-a"), stdin=slave, stdout=slave, stderr=slave,
+                                start_new_session=True)
+    shown = b""
+
+    def until(text, seconds=20):
+        nonlocal shown
+        deadline = time.monotonic() + seconds
+        while text not in shown:
+            assert time.monotonic() < deadline, shown
+            if select.select([master], [], [], 0.2)[0]:
+                shown += os.read(master, 4096)
+
+    until(b"Ctrl-] leaves")
+    os.write(master, b"echo $((6 * 7))-typed\r")
+    until(b"42-typed")
+    os.write(master, b"\x03\x1d")  # Ctrl-C is the guest's, Ctrl-] ours
+    assert attached.wait(10) == 0
+    assert termios.tcgetattr(slave) == before
+    assert runs.report()["state"] == "ready"
+
+
+def test_interrupt_in_the_foreground_stops_everything(runs, folder):
+    up = runs.start("up", description(folder, "one", domain("linux-a", 1, EARLY)))
+    for line in up.stdout:
+        if "Ctrl-C stops it" in line:
+            break
+    assert runs.report()["state"] == "ready"
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 130
+    assert runs.left(2) == []
+    assert os.listdir(runs.run_dir) == []
+
+
+def test_killed_foreground_command_takes_the_system_along(runs, folder):
+    up = runs.start("up", description(folder, "one", domain("linux-a", 1, EARLY)))
+    for line in up.stdout:
+        if "Ctrl-C stops it" in line:
+            break
+    assert len(runs.handles()) == 2
+    up.kill()
+    up.wait()
+    assert runs.left() == []
+
+
+def test_domain_that_is_not_ready_in_time_fails_up_and_leaves_nothing(runs, folder):
+    body = 'bulkhead,ready-pattern = "never said"; bulkhead,ready-timeout = "2s"; console { compatible = "bulkhead,console"; };'
+    up = runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, body, policy="never")))
+    assert up.returncode == 1
+    assert 'linux-a is not ready: "never said" did not come out of its console within 2.0 s' in up.stderr
+    assert re.search(r"^\[ +\d+\.\d+\] ", up.stderr, re.MULTILINE), "the end of its log is shown"
+    assert runs.left(2) == []
+    assert os.listdir(runs.run_dir) == []
+
+
+def test_dead_device_restarts_with_its_domain(runs, folder):
+    body = EARLY + 'rng { compatible = "bulkhead,rng"; };'
+    system = description(folder, "one", domain("linux-a", 1, body), domain("linux-b", 2, body))
+    assert runs.run("up", "--detach", system).returncode == 0
+    before = {unit["name"]: unit["pid"] for unit in runs.report()["units"]}
+    assert runs.kill(before["linux-a.rng"])
+    deadline = time.monotonic() + 30
+    while True:
+        now = {unit["name"]: (unit["pid"], unit["state"]) for unit in runs.report()["units"]}
+        if now["linux-a"][1] == "ready" and now["linux-a"][0] != before["linux-a"]:
+            break
+        assert time.monotonic() < deadline, now
+        time.sleep(0.1)
+    assert now["linux-a.rng"][0] != before["linux-a.rng"]
+    assert now["linux-b"] == (before["linux-b"], "ready"), "the other domain never noticed"
+    assert "its front-end cannot reconnect" in runs.run("logs").stdout
+    restarted = runs.run("restart", "linux-b")
+    assert restarted.returncode == 0, restarted.stderr
+    assert runs.report()["state"] == "ready"
+
+
+def test_two_systems_side_by_side(runs, folder):
+    for name in ("one", "two"):
+        assert runs.run("up", "--detach", description(folder, name, domain("linux-a", 1, EARLY))).returncode == 0
+    assert runs.run("down").returncode == 1  # which one?
+    assert runs.run("down", "--system=one").returncode == 0
+    assert runs.report()["system"] == "two"
+    assert runs.run("down").returncode == 0
+    assert runs.left(2) == []
+
+
+def test_socket_path_that_does_not_fit_is_refused(runs, folder):
+    runs.run_dir = folder / ("long-" * 20)
+    up = runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, EARLY)))
+    assert up.returncode == 1
+    assert "107 bytes" in up.stderr and "--run-dir" in up.stderr
