@@ -9,6 +9,9 @@
 
 #include <bulkhead/impl/hosted_class.h>
 
+/* What every device program takes beside its class's options; for man pages and completion too. */
+extern const struct bh_option bh_device_process_options[];
+
 /* Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
 int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv);
 

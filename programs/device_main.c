@@ -28,7 +28,7 @@ struct process_values {
 #define AT(member) offsetof(struct process_values, member)
 #define NO_FD      0u /* 0, 1 and 2 are stdin, stdout and stderr */
 
-static const struct bh_option process_options[] = {
+const struct bh_option bh_device_process_options[] = {
     {.name = "socket-path",
      .type = BH_OPT_PATH,
      .offset = AT(socket_path),
@@ -258,7 +258,7 @@ int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
 {
     struct process process = {.class = class, .class_values = calloc(1, class->values_size)};
     const struct bh_option_set sets[] = {
-        {process_options, &process.values, "Process"},
+        {bh_device_process_options, &process.values, "Process"},
         {class->options, process.class_values, "Device"},
         {NULL, NULL, NULL},
     };
@@ -275,7 +275,7 @@ int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
     } else if (has_word(argc, argv, "--version")) {
         dprintf(STDOUT_FILENO, "%s %s\n", process.tag, BULKHEAD_VERSION);
         status = EXIT_OK;
-    } else if (!process.class_values || bh_options_init(process_options, &process.values) ||
+    } else if (!process.class_values || bh_options_init(bh_device_process_options, &process.values) ||
                bh_options_init(class->options, process.class_values)) {
         bh_error(NULL, NULL, NULL, "out of memory");
         status = EXIT_FAILED;
@@ -285,7 +285,7 @@ int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
         else
             status = run(&process);
     }
-    bh_options_fini(process_options, &process.values);
+    bh_options_fini(bh_device_process_options, &process.values);
     if (process.class_values)
         bh_options_fini(class->options, process.class_values);
     free(process.class_values);

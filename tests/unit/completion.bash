@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The generated completion, asked as the shell asks it: completion.bash FILE
+set -u
+# shellcheck disable=SC2317 # the completion calls it
+compopt() { :; }
+# shellcheck source=/dev/null
+source "$1"
+failed=0
+
+# expect WORD... -- CANDIDATE: after these words (the last one unfinished) the candidate is offered.
+expect() {
+    COMP_WORDS=()
+    while [ "$1" != -- ]; do
+        COMP_WORDS+=("$1")
+        shift
+    done
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _bulkhead
+    case " ${COMPREPLY[*]} " in
+    *" $2 "*) ;;
+    *)
+        echo "after '${COMP_WORDS[*]}' there is no '$2' but: ${COMPREPLY[*]}"
+        failed=1
+        ;;
+    esac
+}
+
+expect bulkhead u -- up
+expect bulkhead up --det -- --detach
+expect bulkhead up --eng -- --engine=
+expect bulkhead device bl -- blk
+expect bulkhead device blk --blk -- --blk-file=
+expect bulkhead device blk --cache = wr -- writeback
+expect bulkhead-net --soc -- --socket-path=
+expect bulkhead-blk --cache = -- writeback
+exit $failed
