@@ -135,7 +135,7 @@ def ramdisk(flavour, folder, extra=()):
 UML_FEATURES = "--features=-packed"
 
 
-def run_uml(programs, test, devices, limit=30, arguments=(), name="uml"):
+def run_uml(programs, test, devices, limit=90, arguments=(), name="uml"):
     """Boots User-mode Linux with vhost-user devices [(class, socket)], runs one test in it, returns its Verdict.
 
     The devices must have been started with UML_FEATURES (and more words after it, if need be).
