@@ -26,11 +26,12 @@
 struct walk {
     struct bh_virtq *q;
     struct bh_seg *seg;       /* the next to fill */
-    struct bh_seg *out_end;   /* NULL, or behind the readable ones: a device-writable buffer was seen */
+    struct bh_seg *out_end;   /* behind the readable ones, once a writable buffer was seen */
     uint64_t out_len, in_len; /* sums of at most 2^16 lengths of 32 bits */
     uint32_t room;            /* segments left */
     uint32_t mem_slots;
     enum bh_broken reason;
+    bool writable; /* a device-writable buffer was seen */
     bool pending;
 };
 
@@ -52,8 +53,10 @@ static inline void account(struct walk *w, uint32_t len, bool writable)
         return;
     }
     w->in_len += len;
-    if (w->out_end == NULL)
+    if (!w->writable) {
+        w->writable = true;
         w->out_end = w->seg;
+    }
 }
 
 /* Add [addr, addr + len) to the chain, whatever it is. False: refused. */
@@ -64,7 +67,7 @@ static __attribute__((noinline)) bool add_any_buffer(struct walk *w, uint64_t ad
 
     if (len == 0)
         return refuse(w, BH_BROKEN_CHAIN_EMPTY);
-    if (!writable && w->out_end != NULL)
+    if (!writable && w->writable)
         return refuse(w, BH_BROKEN_ORDER);
     if (addr + (len - 1) < addr)
         return refuse(w, BH_BROKEN_FAULT);
@@ -99,7 +102,7 @@ static inline __attribute__((always_inline)) bool add_buffer(struct walk *w, uin
     const struct bh_mem_region *r = view->hit;
     uint64_t offset;
 
-    if (BH_UNLIKELY(r == NULL || w->room == 0 || (!writable && w->out_end != NULL)))
+    if (BH_UNLIKELY(r == NULL || w->room == 0 || (!writable && w->writable)))
         return add_any_buffer(w, addr, len, writable);
     offset = addr - r->base.raw;
     /* A length of 0 is the largest one here, less 1. */
@@ -282,7 +285,7 @@ static void walk_indirect_packed(struct walk *w, uint64_t addr, uint32_t len)
 
 static inline int finish(struct walk *w, struct bh_chain *chain)
 {
-    struct bh_seg *out_end = w->out_end ? w->out_end : w->seg;
+    struct bh_seg *out_end = w->writable ? w->out_end : w->seg;
 
     if (BH_UNLIKELY(w->reason == BH_BROKEN_NONE && w->out_len + w->in_len > UINT32_MAX))
         w->reason = BH_BROKEN_CHAIN_BYTES;

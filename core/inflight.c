@@ -330,9 +330,12 @@ static int load_packed(struct bh_inflight *inflight, const struct pvirtq_desc *r
         inflight->resubmit[inflight->resubmit_count++] = (uint16_t)i;
     }
     *state = (struct bh_virtq_state){.avail = used, .used = used, .avail_wrap = wrap, .used_wrap = wrap};
-    if (used + slots >= inflight->size)
+    slots += used; /* below twice the size */
+    if (slots >= inflight->size) {
+        slots -= inflight->size;
         state->avail_wrap = !wrap;
-    state->avail = (uint16_t)((used + slots) % inflight->size);
+    }
+    state->avail = (uint16_t)slots;
     return BH_OK;
 }
 

@@ -154,7 +154,7 @@ static bool packed_wants_notification(struct bh_virtq *q, unsigned count)
     default: /* ENABLE, or a value that means nothing: rather one too many */ return true;
     }
     /* The named slot in terms of the lap that the used position is in now; before it: of the lap before. */
-    at = desc & ~PVIRTQ_EVENT_WRAP;
+    at = (int)(desc & ~PVIRTQ_EVENT_WRAP);
     if (((desc & PVIRTQ_EVENT_WRAP) != 0) != q->state.used_wrap)
         at -= q->size;
     return at < q->state.used && at >= (int)q->state.used - (int)count;
