@@ -49,8 +49,7 @@ def backend(programs):
 
     def start(device_class, *options, name=None):
         program = backend_program(device_class)
-        if not program.exists():
-            pytest.skip(f"{program.name} is not built")
+        assert program.exists(), f"{program} is not built"
         return programs.start_backend(program, *options, name=name or device_class)
 
     return start
