@@ -149,7 +149,7 @@ static int fill_settings(const struct blk_host *host, const struct bh_blk_option
     size_t serial_len = o->serial ? strlen(o->serial) : 0;
     const char *wrong = NULL;
 
-    if (!physical && host->file)
+    if (!physical && host->image.path)
         physical = host->image.physical_block;
     if (physical < block)
         physical = o->physical_block_size ? physical : block;

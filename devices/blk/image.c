@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DIRECT_ALIGN_MAX 4096u
+#define DIRECT_ALIGN_MAX ((size_t)4096)
 
 static int open_error(struct bh_image *image, bool read_only)
 {
@@ -104,7 +104,7 @@ static int measure(struct bh_image *image)
  * more. */
 static int open_direct(struct bh_image *image)
 {
-    static const uint32_t units[] = {512, DIRECT_ALIGN_MAX};
+    static const uint32_t units[] = {512, (uint32_t)DIRECT_ALIGN_MAX};
     void *buffer = NULL;
 
     image->direct_fd = open(image->path, (image->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);

@@ -23,7 +23,7 @@ static int execute(struct bh_store_ram *ram, struct bh_store_req *req)
 {
     BH_ASSERT(req->offset <= ram->store.info.capacity && req->len <= ram->store.info.capacity - req->offset);
     switch (req->op) {
-    case BH_STORE_READ: copy(ram, req); return BH_OK;
+    case BH_STORE_READ:
     case BH_STORE_WRITE: copy(ram, req); return BH_OK;
     case BH_STORE_DISCARD: /* zeros: what the owner may give back is the owner's affair */
     case BH_STORE_WRITE_ZEROES: memset(ram->bytes + req->offset, 0, (size_t)req->len); return BH_OK;

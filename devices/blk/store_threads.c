@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define THREADS_MAX 8u
-#define STACK_BYTES (128u * 1024)
+#define STACK_BYTES ((size_t)128 * 1024)
 
 struct pool {
     struct bh_store_file file;
