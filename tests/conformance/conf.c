@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STEP_MS 5
+#define STEP_MS      5
+#define SCRATCH_FROM ((2u << 20) + 32768u - 40u)
 
 _Noreturn void conf_fail(struct conf *conf, const char *format, ...)
 {
@@ -51,6 +52,9 @@ void conf_start_queues(struct conf *conf, uint16_t queue_size)
                   BH_OK);
         CONF_SAME(conf, conf->side->ops->queue_start(conf->side, i, &conf->queue[i].setup), BH_OK);
     }
+    /* Simulated memory splits translations at such places; the first buffers shall straddle one. */
+    if (conf->guest.used < SCRATCH_FROM)
+        conf->guest.used = SCRATCH_FROM;
     conf->scratch = conf->guest.used;
 }
 

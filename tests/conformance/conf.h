@@ -62,6 +62,7 @@ struct conf_plan {
     const struct bh_hosted_class *hosted;
     const void *values;     /* of the class's options */
     char *const *arguments; /* the same as words; NULL-terminated */
+    uint64_t sim_seed;      /* pipe only: guest memory is simulated; 0: simply mapped */
     const char *scratch;    /* a file that an option of the class names; NULL: none */
     const char *program;    /* the device program to be executed; vhost-user only */
 };

@@ -82,6 +82,12 @@ void bh_pipe_kick(struct bh_pipe *pipe, unsigned index)
     set_woken(pipe, index);
 }
 
+void bh_pipe_translated(struct bh_pipe *pipe)
+{
+    for (unsigned i = 0; i < pipe->dev->queue_count; i++)
+        set_woken(pipe, i);
+}
+
 bool bh_pipe_pump(struct bh_pipe *pipe, unsigned budget)
 {
     bool more = false;

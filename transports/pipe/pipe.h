@@ -31,6 +31,8 @@ void bh_pipe_detach(struct bh_pipe *pipe);
 
 /* An available buffer notification [virtio-1.4 2.3]; the queue runs in the next pump. */
 void bh_pipe_kick(struct bh_pipe *pipe, unsigned index);
+/* A translation that was pending has arrived: every queue runs in the next pump. */
+void bh_pipe_translated(struct bh_pipe *pipe);
 /* Run each queue that has something to do once, at most about `budget` chains each. True: there is more. */
 bool bh_pipe_pump(struct bh_pipe *pipe, unsigned budget);
 
