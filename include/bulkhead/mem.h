@@ -66,7 +66,7 @@ struct bh_mem_span {
 
 struct bh_mem;
 
-/* Memory that is not simply mapped. Called on a queue's thread. */
+/* Memory that is not simply mapped. Called on a queue's thread. A part of a ring must come as one span. */
 struct bh_mem_ops {
     enum bh_mem_result (*translate)(struct bh_mem *mem, const struct bh_mem_table *table, bh_daddr_t addr,
                                     uint64_t len, unsigned access, struct bh_mem_span *span);

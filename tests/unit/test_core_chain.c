@@ -438,6 +438,20 @@ static void pending_rings_change_nothing_at_start(void **state)
     }
 }
 
+static void ring_in_two_pieces_is_refused_and_let_go(void **state)
+{
+    EACH_LAYOUT(layout)
+    {
+        ring_open(&r, VERSION | layout, 8, 4, 4);
+        r.mem.ops = &slow_ops;
+        mapped = pending_at = 0;
+        r.setup.desc = bh_daddr(GUEST_BORDER - 64);
+        assert_int_equal(bh_virtq_start(&r.q, &r.setup, &r.features), BH_ERR_FAULT);
+        assert_int_equal(mapped, 0);
+        ring_close(&r);
+    }
+}
+
 static void pending_rings_after_a_new_table_leave_push_working(void **state)
 {
     EACH_LAYOUT(layout)
@@ -534,6 +548,7 @@ int main(void)
         cmocka_unit_test(buffer_across_regions_gives_two_segments),
         cmocka_unit_test(pending_pop_consumes_nothing_wherever_it_waits),
         cmocka_unit_test(pending_rings_change_nothing_at_start),
+        cmocka_unit_test(ring_in_two_pieces_is_refused_and_let_go),
         cmocka_unit_test(pending_rings_after_a_new_table_leave_push_working),
         cmocka_unit_test(slices_cut_at_any_offset),
         cmocka_unit_test(every_reason_has_a_text),
