@@ -26,7 +26,8 @@ static int find(const char *word)
         if (!strcmp(word, words[i].name))
             return (int)words[i].bit;
     bit = strtoul(word, &end, 10);
-    return word[0] >= '0' && word[0] <= '9' && !*end && bit < BH_FEATURE_BITS && bit != BH_F_VERSION_1
+    return word[0] >= '0' && word[0] <= '9' && !*end && bit < (unsigned long)BH_FEATURE_BITS &&
+                   bit != BH_F_VERSION_1
                ? (int)bit
                : -1;
 }

@@ -86,7 +86,7 @@ struct process {
 /* The type's name in QEMU's vhost-user.json. */
 static const char *type_name(const struct bh_hosted_class *class)
 {
-    return strcmp(class->name, "blk") ? class->name : "block";
+    return strcmp(class->name, "blk") == 0 ? "block" : class->name;
 }
 
 static int print_capabilities(const struct bh_hosted_class *class)
@@ -111,8 +111,8 @@ static int print_help(const struct process *process, const struct bh_option_set 
 /* "Other options and arguments should be ignored": such a word wins over whatever stands beside it. */
 static bool has_word(int argc, char **argv, const char *word)
 {
-    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-        if (!strcmp(argv[i], word))
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], word) == 0)
             return true;
     return false;
 }

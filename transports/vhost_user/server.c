@@ -164,10 +164,12 @@ static void settled(struct bh_loop_work *work)
 static const struct bh_mem_table no_memory = {NULL, 0};
 
 /* The device is reset: let its memory go, as soon as no other change of it is under way. */
-static void closing_goes_on(struct bh_vhost_user *server)
+static void closing_goes_on(struct bh_vhost_user *server, enum bh_control control)
 {
     const char *why;
-    if (server->memory.changing)
+    if (server->memory.changing || server->dev->controls >> BH_CONTROL_RESET & 1u)
+        return;
+    if (server->phase == BH_VU_IDLE || (server->phase == BH_VU_CLOSING_MEM && control != BH_CONTROL_MEM))
         return;
     if (server->phase == BH_VU_CLOSING_RESET) {
         server->dev->withheld = server->withheld;
@@ -223,12 +225,8 @@ static void control_done(struct bh_device *dev, enum bh_control control, unsigne
         bh_vu_memory_commit(&server->memory);
     if (server->phase == BH_VU_SERVING)
         bh_vu_waited(server, control, index);
-    else if (server->phase == BH_VU_CLOSING_RESET &&
-             (control == BH_CONTROL_RESET ||
-              (control == BH_CONTROL_MEM && !(dev->controls >> BH_CONTROL_RESET & 1))))
-        closing_goes_on(server);
-    else if (server->phase == BH_VU_CLOSING_MEM && control == BH_CONTROL_MEM)
-        closing_goes_on(server);
+    else if (control == BH_CONTROL_RESET || control == BH_CONTROL_MEM)
+        closing_goes_on(server, control);
 }
 
 /*
