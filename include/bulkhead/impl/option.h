@@ -38,7 +38,6 @@ struct bh_option_list {
 struct bh_option {
     const char
         *name; /* lower-case words joined by '-', as typed after "--" and as a property of the description */
-    enum bh_option_type type;
     size_t offset;             /* of the value in the owner's struct: offsetof() */
     const char *def;           /* the default as a user would type it; NULL: unset (zero, NULL, empty) */
     const char *unit;          /* "bytes", "ms", "requests"; NULL: none */
@@ -47,6 +46,7 @@ struct bh_option {
     const char *arg;           /* the word for the value in help: "FILE", "N"; NULL: made from the type */
     const char *help;          /* one line, no full stop */
     const char *ref;           /* the spec's or the binding's term, with its section; NULL: ours */
+    enum bh_option_type type;
     bool required;
     bool cli_only; /* not a property of the description (socket-path, help) */
 };
