@@ -37,15 +37,16 @@ static void print_unit(const json_t *unit, const struct bh_colours *c)
     const char *state = text_of(unit, "state"), *class_name = text_of(unit, "class");
     const int restarts = (int)json_integer_value(json_object_get(unit, "restarts"));
     const int pid = (int)json_integer_value(json_object_get(unit, "pid"));
+    const char *cause = text_of(unit, "cause"),
+               *why = strcmp(state, "ready") != 0 ? text_of(unit, "why") : "";
     char number[16] = "-", again[32] = "";
     if (pid)
         snprintf(number, sizeof(number), "%d", pid);
     if (restarts)
-        snprintf(again, sizeof(again), ", restarted %d times", restarts);
-    printf("  %-28s %-8s %s%-9s%s %8s  %s%s%s%s\n", text_of(unit, "name"),
+        snprintf(again, sizeof(again), " (restarts: %d)", restarts);
+    printf("  %-28s %-8s %s%-9s%s %8s  %s%s%s%s%s\n", text_of(unit, "name"),
            class_name[0] ? class_name : "domain", bh_state_colour(c, state), state, c->off, number,
-           text_of(unit, "status"), text_of(unit, "cause"),
-           text_of(unit, "why")[0] && strcmp(state, "ready") ? ": " : "", again);
+           text_of(unit, "status"), cause, cause[0] && why[0] ? ": " : "", why, again);
 }
 
 static void print_system(const json_t *report)

@@ -70,7 +70,7 @@ size_t bh_client_systems(const char *run_dir, char (*names)[BH_SYSTEM_NAME_MAX],
         if (fd < 0)
             continue;
         close(fd);
-        strcpy(names[count++], entry->d_name);
+        memcpy(names[count++], entry->d_name, strlen(entry->d_name) + 1);
     }
     if (list)
         closedir(list);

@@ -97,6 +97,7 @@ static void ask_names(const char *program, char *names, size_t size)
 /* "PATH<tab>MTIME<tab>SIZE<tab>NAMES", one a line; every line that does not look like that is left alone. */
 static int cache_file(char *path, size_t size, bool make)
 {
+    static const char name[] = "/qemu-devices";
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int length;
     if (base && base[0] == '/')
@@ -105,11 +106,11 @@ static int cache_file(char *path, size_t size, bool make)
         length = snprintf(path, size, "%s/.cache/bulkhead", home);
     else
         return BH_ERR_NOENT;
-    if (length < 0 || (size_t)length + sizeof("/qemu-devices") > size)
+    if (length < 0 || (size_t)length + sizeof(name) > size)
         return BH_ERR_RANGE;
     if (make)
         mkdir(path, 0755);
-    strcat(path, "/qemu-devices");
+    memcpy(path + length, name, sizeof(name));
     return BH_OK;
 }
 

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's parts that stand alone: the search for a text in a stream, logs and their rotation, run directories
+ * and their lock, child processes.
+ */
+#include "daemon/log.h"
+#include "daemon/run_dir.h"
+#include <bulkhead/impl/process.h>
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* --- a text in a stream ------------------------------------------------------------------------------------ */
+
+static bool found_in_pieces(const char *text, const char *stream, size_t piece)
+{
+    struct bh_match match;
+    bool found = false;
+    assert_int_equal(bh_match_init(&match, text), BH_OK);
+    for (size_t at = 0, length = strlen(stream); at < length && !found; at += piece)
+        found = bh_match_feed(&match, stream + at, length - at < piece ? length - at : piece);
+    bh_match_fini(&match);
+    return found;
+}
+
+static void text_is_found_however_the_stream_is_cut(void **state)
+{
+    static const char stream[] = "[    1.0] readready: rea\nguest: ready\n",
+                      absent[] = "guest: readx guest:ready gues";
+    for (size_t piece = 1; piece < sizeof(stream); piece++) {
+        assert_true(found_in_pieces("guest: ready", stream, piece));
+        assert_true(found_in_pieces("ready: rea", stream, piece));
+        assert_true(found_in_pieces("\n", stream, piece));
+        assert_false(found_in_pieces("guest: ready", absent, piece));
+    }
+}
+
+static void text_is_found_in_a_flood(void **state)
+{
+    const size_t size = 100000;
+    char *flood = malloc(size + 1);
+    assert_non_null(flood);
+    memset(flood, 'r', size);
+    flood[size] = 0;
+    memcpy(flood + 8190, "ready", 5); /* across the border of two windows */
+    assert_true(found_in_pieces("rready", flood, size));
+    memcpy(flood + 8190, "rebdy", 5);
+    assert_false(found_in_pieces("rready", flood, size));
+    free(flood);
+}
+
+static void match_forgets_what_was_before_a_reset(void **state)
+{
+    struct bh_match match;
+    assert_int_equal(bh_match_init(&match, "ready"), BH_OK);
+    assert_false(bh_match_feed(&match, "rea", 3));
+    bh_match_reset(&match);
+    assert_false(bh_match_feed(&match, "dy", 2));
+    assert_true(bh_match_feed(&match, " ready", 6));
+    bh_match_fini(&match);
+}
+
+/* --- a folder of the test's own ---------------------------------------------------------------------------- */
+
+struct place {
+    char base[64];
+};
+
+static int make_place(void **state)
+{
+    static struct place place;
+    snprintf(place.base, sizeof(place.base), "/tmp/bh-daemon.XXXXXX");
+    *state = &place;
+    return mkdtemp(place.base) ? 0 : -1;
+}
+
+static int remove_place(void **state)
+{
+    const struct place *place = *state;
+    return rmdir(place->base); /* fails when a test has left something */
+}
+
+static void quiet_emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
+{
+}
+
+static long long size_of(int dir_fd, const char *name)
+{
+    struct stat info;
+    return fstatat(dir_fd, name, &info, 0) ? -1 : (long long)info.st_size;
+}
+
+/* --- logs -------------------------------------------------------------------------------------------------- */
+
+static void log_is_rotated_and_never_grows_beyond_twice_its_size(void **state)
+{
+    const struct place *place = *state;
+    struct bh_diag_sink sink = {.emit = quiet_emit};
+    struct bh_run_dir dir;
+    struct bh_log log;
+    char line[4096], tail[64];
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "logs", "control.sock", &sink), BH_OK);
+    assert_int_equal(bh_log_open(&log, dir.fd, "x"), BH_OK);
+    memset(line, 'a', sizeof(line));
+    for (int i = 0; i < 3 * BH_LOG_ROTATE_BYTES / (int)sizeof(line); i++)
+        bh_log_write(&log, line, sizeof(line));
+    bh_log_write(&log, "end\x1b[2J\n", 8);
+    assert_true(size_of(dir.fd, "x.log") > 0);
+    assert_true(size_of(dir.fd, "x.log") <= BH_LOG_ROTATE_BYTES);
+    assert_int_equal(size_of(dir.fd, "x.log.1"), BH_LOG_ROTATE_BYTES);
+    assert_int_equal(size_of(dir.fd, "x.log.2"), -1);
+    assert_int_equal(bh_log_tail(&log, tail, 9), 8);
+    assert_string_equal(tail, "end?[2J\n"); /* no guest speaks to our terminal */
+    bh_log_close(&log);
+    bh_run_dir_remove(&dir);
+}
+
+/* --- run directories --------------------------------------------------------------------------------------- */
+
+static void run_directory_is_private_emptied_and_removed(void **state)
+{
+    const struct place *place = *state;
+    struct bh_diag_sink sink = {.emit = quiet_emit};
+    struct bh_run_dir dir;
+    struct stat info;
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "s", "control.sock", &sink), BH_OK);
+    assert_int_equal(fstat(dir.fd, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0700);
+    close(openat(dir.fd, "stale.sock", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    bh_run_dir_close(&dir); /* as a killed daemon leaves it */
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "s", "control.sock", &sink), BH_OK);
+    assert_int_equal(size_of(dir.fd, "stale.sock"), -1);
+    bh_run_dir_remove(&dir);
+    assert_int_equal(access(place->base, F_OK), 0);
+}
+
+static void run_directory_waits_for_the_last_process_of_a_killed_run(void **state)
+{
+    const struct place *place = *state;
+    struct bh_diag_sink sink = {.emit = quiet_emit};
+    struct bh_run_dir dir, again;
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "s", "control.sock", &sink), BH_OK);
+    const pid_t child = fork(); /* has the lock's file, as a device process has */
+    assert_true(child >= 0);
+    if (!child) {
+        usleep(300 * 1000);
+        _exit(0);
+    }
+    bh_run_dir_close(&dir);
+    const uint64_t before = bh_loop_now();
+    assert_int_equal(bh_run_dir_open(&again, place->base, "s", "control.sock", &sink), BH_OK);
+    assert_true(bh_loop_now() - before >= 200 * 1000000ull);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    bh_run_dir_remove(&again);
+}
+
+static void run_directory_of_others_or_too_long_is_refused(void **state)
+{
+    const struct place *place = *state;
+    struct bh_diag_sink sink = {.emit = quiet_emit};
+    struct bh_run_dir dir;
+    char path[128], name[128];
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = 0;
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "s", name, &sink), BH_ERR_RANGE);
+    snprintf(path, sizeof(path), "%s/s", place->base);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, 0777), 0);
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "s", "control.sock", &sink), BH_ERR_ACCESS);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(symlink("/tmp", path), 0);
+    assert_int_equal(bh_run_dir_open(&dir, place->base, "s", "control.sock", &sink), BH_ERR_IO);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(sink.error_count, 3);
+}
+
+/* --- processes --------------------------------------------------------------------------------------------- */
+
+struct child {
+    struct bh_process process;
+    struct bh_loop *loop;
+    siginfo_t info;
+};
+
+static void child_exited(struct bh_process *process, const siginfo_t *info)
+{
+    struct child *child = BH_LOOP_OWNER(process, struct child, process);
+    child->info = *info;
+    bh_loop_stop(child->loop, BH_OK);
+}
+
+static void child_has_exactly_its_fds_and_its_end_is_told(void **state)
+{
+    struct child child = {0};
+    int out[2], extra = open("/dev/null", O_RDONLY); /* not close-on-exec: it must be closed all the same */
+    char text[256] = "";
+    assert_int_equal(bh_loop_create(&child.loop), BH_OK);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    const char *const argv[] = {
+        "sh", "-c", "for fd in /proc/self/fd/*; do echo -n \" ${fd##*/}\"; done; echo \" $WORD\"; exit 3",
+        NULL};
+    const char *const environment[] = {"WORD=given", NULL};
+    const struct bh_process_spec spec = {.argv = argv,
+                                         .environment = environment,
+                                         .in = -1,
+                                         .out = out[1],
+                                         .err = -1,
+                                         .fds = &out[1],
+                                         .fd_count = 1};
+    assert_int_equal(bh_process_start(&child.process, &spec, child.loop, child_exited), BH_OK);
+    assert_int_equal(bh_process_outer_pid(&child.process) > 0, 1);
+    assert_int_equal(bh_loop_run(child.loop), BH_OK);
+    assert_int_equal(child.info.si_code, CLD_EXITED);
+    assert_int_equal(child.info.si_status, 3);
+    assert_int_equal(bh_process_outer_pid(&child.process), 0);
+    close(out[1]);
+    assert_true(read(out[0], text, sizeof(text) - 1) > 0);
+    /* 0 to 2, the one given, and the one with which the shell reads the folder. */
+    assert_string_equal(text, " 0 1 2 3 4 given\n");
+    close(out[0]);
+    close(extra);
+    bh_loop_destroy(child.loop);
+}
+
+static void child_that_cannot_be_executed_is_an_error_of_start(void **state)
+{
+    struct child child = {0};
+    assert_int_equal(bh_loop_create(&child.loop), BH_OK);
+    const char *const absent[] = {"/nonesuch/program", NULL}, *const folder[] = {"/tmp", NULL};
+    struct bh_process_spec spec = {.argv = absent, .in = -1, .out = -1, .err = -1};
+    assert_int_equal(bh_process_start(&child.process, &spec, child.loop, child_exited), BH_ERR_NOENT);
+    spec.argv = folder;
+    assert_int_equal(bh_process_start(&child.process, &spec, child.loop, child_exited), BH_ERR_ACCESS);
+    bh_loop_destroy(child.loop);
+}
+
+static void child_is_killed_and_waited_for(void **state)
+{
+    struct child child = {0};
+    assert_int_equal(bh_loop_create(&child.loop), BH_OK);
+    const char *const argv[] = {"sleep", "1000", NULL};
+    const struct bh_process_spec spec = {.argv = argv, .in = -1, .out = -1, .err = -1};
+    assert_int_equal(bh_process_start(&child.process, &spec, child.loop, child_exited), BH_OK);
+    const pid_t pid = child.process.pid;
+    bh_process_end(&child.process);
+    assert_int_equal(kill(pid, 0), -1);         /* ours until reaped, gone now */
+    bh_process_signal(&child.process, SIGTERM); /* nothing happens */
+    bh_loop_destroy(child.loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_is_found_however_the_stream_is_cut),
+        cmocka_unit_test(text_is_found_in_a_flood),
+        cmocka_unit_test(match_forgets_what_was_before_a_reset),
+        cmocka_unit_test_setup_teardown(log_is_rotated_and_never_grows_beyond_twice_its_size, make_place,
+                                        remove_place),
+        cmocka_unit_test_setup_teardown(run_directory_is_private_emptied_and_removed, make_place,
+                                        remove_place),
+        cmocka_unit_test_setup_teardown(run_directory_waits_for_the_last_process_of_a_killed_run, make_place,
+                                        remove_place),
+        cmocka_unit_test_setup_teardown(run_directory_of_others_or_too_long_is_refused, make_place,
+                                        remove_place),
+        cmocka_unit_test(child_has_exactly_its_fds_and_its_end_is_told),
+        cmocka_unit_test(child_that_cannot_be_executed_is_an_error_of_start),
+        cmocka_unit_test(child_is_killed_and_waited_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
