@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The class console against a port in the test's hand, and the host's side: the terminal with its log and its
+ * clients.
+ */
+#include "devices/console/console.h"
+#include "devices/console/ends.h"
+#include "tests/unit/class_rig.h"
+
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define RX VIRTIO_CONSOLE_RECEIVEQ
+#define TX VIRTIO_CONSOLE_TRANSMITQ
+
+/* --- The class --- */
+
+struct bed {
+    struct bh_console_port port;
+    size_t room;
+    char printed[256];
+    size_t printed_len;
+    const char *typed;
+    struct class_rig rig;
+    struct bh_console console;
+};
+
+static size_t port_write(struct bh_console_port *port, const struct bh_seg *segs, unsigned count)
+{
+    struct bed *bed = BH_CONTAINER(port, struct bed, port);
+    size_t taken = 0;
+
+    for (unsigned i = 0; i < count && bed->room > 0; i++) {
+        size_t part = segs[i].len < bed->room ? segs[i].len : bed->room;
+        memcpy(bed->printed + bed->printed_len, segs[i].base, part);
+        bed->printed_len += part;
+        bed->room -= part;
+        taken += part;
+    }
+    return taken;
+}
+
+static size_t port_read(struct bh_console_port *port, const struct bh_seg *segs, unsigned count)
+{
+    struct bed *bed = BH_CONTAINER(port, struct bed, port);
+    size_t part = strlen(bed->typed) < segs[0].len ? strlen(bed->typed) : segs[0].len;
+
+    memcpy(segs[0].base, bed->typed, part);
+    bed->typed += part;
+    return part;
+}
+
+static const struct bh_console_port_ops ops = {.write = port_write, .read = port_read};
+
+static struct bed *bed_new(size_t room)
+{
+    struct bed *bed = calloc(1, sizeof(*bed));
+    assert_non_null(bed);
+    bed->port.ops = &ops;
+    bed->room = room;
+    bed->typed = "";
+    class_rig_open(&bed->rig, 2, BH_CONSOLE_BATCH, BH_CONSOLE_SEGS);
+    bh_console_init(&bed->console, &bed->rig.mem, bed->rig.memory, &bed->port, 80, 25);
+    class_rig_start(&bed->rig, &bed->console.dev, false, 0);
+    return bed;
+}
+
+static void bed_free(struct bed *bed)
+{
+    class_rig_close(&bed->rig);
+    free(bed);
+}
+
+static char *print(struct bed *bed, const char *text)
+{
+    char *at = class_rig_alloc(&bed->rig, (uint32_t)strlen(text));
+    memcpy(at, text, strlen(text));
+    assert_int_equal(class_rig_add(&bed->rig, TX, at, (uint32_t)strlen(text), NULL, 0, at), BH_OK);
+    return at;
+}
+
+static void full_port_holds_output_and_loses_none(void **state)
+{
+    struct bed *bed = bed_new(7);
+    char *a = print(bed, "hello "), *b = print(bed, "world");
+    uint32_t used;
+
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, TX, &used), a);
+    assert_null(class_rig_get(&bed->rig, TX, &used));
+    bed->room = 100;
+    bed->port.writable(&bed->port);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, TX, &used), b);
+    assert_int_equal(used, 0);
+    assert_int_equal(bed->printed_len, 11);
+    assert_memory_equal(bed->printed, "hello world", 11);
+    bed_free(bed);
+}
+
+static void stop_gives_back_what_was_not_printed(void **state)
+{
+    struct bed *bed = bed_new(0);
+
+    print(bed, "one");
+    print(bed, "two");
+    class_rig_run(&bed->rig);
+    bh_device_queue_stop(&bed->console.dev, TX);
+    assert_int_equal(bed->rig.pipe.done[BH_CONTROL_QUEUE_STOP], 1);
+    assert_int_equal(bh_virtq_state(&bed->console.queues[TX]).avail, 0);
+    bed_free(bed);
+}
+
+static void input_waits_for_buffers_and_buffers_for_input(void **state)
+{
+    struct bed *bed = bed_new(0);
+    char *a = class_rig_alloc(&bed->rig, 4), *b = class_rig_alloc(&bed->rig, 4);
+    uint32_t used;
+
+    bed->typed = "abcdef";
+    class_rig_run(&bed->rig);
+    assert_int_equal(class_rig_add(&bed->rig, RX, NULL, 0, a, 4, a), BH_OK);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), a);
+    assert_int_equal(used, 4);
+    assert_int_equal(class_rig_add(&bed->rig, RX, NULL, 0, b, 4, b), BH_OK);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), b);
+    assert_int_equal(used, 2);
+    assert_memory_equal(b, "ef", 2);
+    assert_int_equal(class_rig_add(&bed->rig, RX, NULL, 0, a, 4, a), BH_OK);
+    class_rig_run(&bed->rig);
+    assert_null(class_rig_get(&bed->rig, RX, &used));
+    bed->typed = "g";
+    bed->port.readable(&bed->port);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), a);
+    assert_int_equal(used, 1);
+    bed_free(bed);
+}
+
+static void emergency_write_prints_without_queues(void **state)
+{
+    struct bed *bed = bed_new(1);
+    bh_le32 character = bh_le32_of('!');
+
+    assert_int_equal(bh_device_config_write(&bed->console.dev, 8, &character, 4), BH_OK);
+    assert_int_equal(bed->printed_len, 1);
+    assert_int_equal(bed->printed[0], '!');
+    assert_int_not_equal(bh_device_config_write(&bed->console.dev, 0, &character, 2), BH_OK);
+    bed_free(bed);
+}
+
+static void resize_is_a_config_change(void **state)
+{
+    struct bed *bed = bed_new(0);
+    struct virtio_console_config config;
+    uint32_t generation = bh_device_generation(&bed->console.dev);
+
+    bed->port.resized(&bed->port, 80, 25); /* as it was */
+    assert_int_equal(bh_device_generation(&bed->console.dev), generation);
+    bed->port.resized(&bed->port, 132, 43);
+    assert_int_not_equal(bh_device_generation(&bed->console.dev), generation);
+    bh_device_config_read(&bed->console.dev, 0, &config, sizeof(config));
+    assert_int_equal(bh_le16_get(config.cols), 132);
+    assert_int_equal(bh_le16_get(config.rows), 43);
+    bed_free(bed);
+}
+
+/* --- The host's side --- */
+
+struct host {
+    struct bh_loop *loop;
+    struct bh_terminal terminal;
+    struct bh_end_socket socket;
+    char folder[32];
+    char path[64];
+};
+
+static int host_setup(void **state)
+{
+    struct host *host = calloc(1, sizeof(*host));
+    assert_non_null(host);
+    strcpy(host->folder, "/tmp/test-console.XXXXXX");
+    assert_non_null(mkdtemp(host->folder));
+    snprintf(host->path, sizeof(host->path), "%s/c", host->folder);
+    assert_int_equal(bh_loop_create(&host->loop), BH_OK);
+    bh_terminal_init(&host->terminal, host->loop, NULL);
+    assert_int_equal(bh_end_socket_start(&host->socket, &host->terminal, host->path, -1, bh_diag_default()),
+                     BH_OK);
+    *state = host;
+    return 0;
+}
+
+static int host_teardown(void **state)
+{
+    struct host *host = *state;
+    bh_end_socket_stop(&host->socket);
+    bh_terminal_fini(&host->terminal);
+    bh_loop_destroy(host->loop);
+    assert_int_equal(rmdir(host->folder), 0); /* nothing is left behind */
+    free(host);
+    return 0;
+}
+
+static void turn(struct host *host)
+{
+    for (unsigned i = 0; i < 8; i++)
+        assert_true(bh_loop_step(host->loop, 0) >= 0);
+}
+
+static int client(struct host *host)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    strcpy(address.sun_path, host->path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    turn(host);
+    return fd;
+}
+
+static size_t guest_prints(struct host *host, const void *text, size_t len)
+{
+    struct bh_seg seg = {(void *)(uintptr_t)text, len};
+    return host->terminal.port.ops->write(&host->terminal.port, &seg, 1);
+}
+
+static size_t guest_reads(struct host *host, char *to, size_t len)
+{
+    struct bh_seg seg = {to, len};
+    return host->terminal.port.ops->read(&host->terminal.port, &seg, 1);
+}
+
+static void later_client_takes_over(void **state)
+{
+    struct host *host = *state;
+    char text[64];
+    int a = client(host), b = client(host);
+
+    assert_true(read(a, text, sizeof(text)) > 0); /* it is told */
+    assert_int_equal(read(a, text, sizeof(text)), 0);
+    assert_int_equal(guest_prints(host, "hi", 2), 2);
+    turn(host);
+    assert_int_equal(read(b, text, sizeof(text)), 2);
+    close(a);
+    close(b);
+    turn(host);
+    assert_false(bh_terminal_attached(&host->terminal));
+}
+
+static void what_a_client_typed_arrives_after_it_left(void **state)
+{
+    struct host *host = *state;
+    static char typed[3 * BH_TERMINAL_IN], got[3 * BH_TERMINAL_IN];
+    int fd = client(host);
+    size_t len = 0;
+
+    for (size_t i = 0; i < sizeof(typed); i++)
+        typed[i] = (char)(i * 7);
+    assert_int_equal(write(fd, typed, sizeof(typed)), sizeof(typed));
+    close(fd);
+    turn(host);
+    for (size_t part;
+         (part = guest_reads(host, got + len, 100 < sizeof(got) - len ? 100 : sizeof(got) - len)) > 0;
+         turn(host))
+        len += part;
+    assert_int_equal(len, sizeof(typed));
+    assert_memory_equal(got, typed, sizeof(typed));
+    assert_false(bh_terminal_attached(&host->terminal));
+}
+
+static void slow_client_holds_the_guest_and_misses_nothing(void **state)
+{
+    struct host *host = *state;
+    static uint8_t sent[1 << 20], got[1 << 20];
+    int fd = client(host);
+    size_t put = 0, len = 0;
+
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (uint8_t)(i * 13 + (i >> 8));
+    while (put < sizeof(sent)) {
+        size_t part = guest_prints(host, sent + put, sizeof(sent) - put);
+        put += part;
+        turn(host);
+        if (part == 0) { /* held: the client reads on */
+            ssize_t n = read(fd, got + len, 10000);
+            assert_true(n > 0);
+            len += (size_t)n;
+        }
+    }
+    assert_true(len > 0);
+    for (ssize_t n; len < sizeof(got); len += (size_t)n) {
+        turn(host);
+        n = read(fd, got + len, sizeof(got) - len);
+        assert_true(n > 0);
+    }
+    assert_memory_equal(got, sent, sizeof(sent));
+    close(fd);
+    turn(host);
+}
+
+static void guest_goes_on_with_nobody_attached(void **state)
+{
+    struct host *host = *state;
+    static uint8_t text[3 * BH_TERMINAL_OUT];
+
+    assert_int_equal(guest_prints(host, text, sizeof(text)), sizeof(text));
+    assert_int_equal(host->terminal.unseen, sizeof(text));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(full_port_holds_output_and_loses_none),
+        cmocka_unit_test(stop_gives_back_what_was_not_printed),
+        cmocka_unit_test(input_waits_for_buffers_and_buffers_for_input),
+        cmocka_unit_test(emergency_write_prints_without_queues),
+        cmocka_unit_test(resize_is_a_config_change),
+        cmocka_unit_test_setup_teardown(later_client_takes_over, host_setup, host_teardown),
+        cmocka_unit_test_setup_teardown(what_a_client_typed_arrives_after_it_left, host_setup, host_teardown),
+        cmocka_unit_test_setup_teardown(slow_client_holds_the_guest_and_misses_nothing, host_setup,
+                                        host_teardown),
+        cmocka_unit_test_setup_teardown(guest_goes_on_with_nobody_attached, host_setup, host_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
