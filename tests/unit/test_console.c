@@ -7,7 +7,6 @@
 #include "devices/console/ends.h"
 #include "tests/unit/class_rig.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #define RX VIRTIO_CONSOLE_RECEIVEQ
 #define TX VIRTIO_CONSOLE_TRANSMITQ

@@ -7,12 +7,13 @@
 #include "devices/rng/source_host.h"
 #include "tests/unit/class_rig.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 /* Gives `there` bytes of 'r', then nothing. */
 struct bed {
