@@ -196,7 +196,7 @@ static void requests_beyond_the_end_fail(struct conf *conf)
 
 static void an_unknown_type_is_unsupported(struct conf *conf)
 {
-    static const uint32_t types[] = {2, 3, 77, 0x80000000u, UINT32_MAX};
+    static const uint32_t types[] = {2, 3, 77, 0x1234567u};
 
     up(conf);
     for (unsigned i = 0; i < BH_COUNT(types); i++) {
@@ -370,5 +370,6 @@ const struct conf_class conf_blk = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 3,
+    .config_bytes = VIRTIO_BLK_CONFIG_SIZE,
     .cases = cases,
 };

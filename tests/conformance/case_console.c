@@ -119,6 +119,7 @@ const struct conf_class conf_console = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 1,
+    .config_bytes = sizeof(struct virtio_console_config),
     .ping_queue = TX,
     .cases = cases,
 };

@@ -165,6 +165,7 @@ const struct conf_class conf_net = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 1,
+    .config_bytes = 8, /* the fields of MAC and STATUS */
     .ping_queue = TX,
     .cases = cases,
 };

@@ -64,6 +64,7 @@ struct conf_plan {
     char *const *arguments; /* the same as words; NULL-terminated */
     uint64_t sim_seed;      /* pipe only: guest memory is simulated; 0: simply mapped */
     const char *scratch;    /* a file that an option of the class names; NULL: none */
+    const char *connect;    /* vhost-user: where a device process listens; NULL: `program` is started */
     const char *program;    /* the device program to be executed; vhost-user only */
 };
 int conf_open_pipe(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side);
@@ -98,6 +99,7 @@ struct conf_class {
     void (*ping)(struct conf *conf); /* one good request from end to end */
     uint16_t ping_descs;             /* descriptors that it takes without indirect tables */
     unsigned ping_queue;
+    uint32_t config_bytes;         /* what a driver may read of config space; 0: there is none */
     const struct conf_case *cases; /* ends with a NULL name */
 };
 

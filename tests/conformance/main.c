@@ -46,7 +46,8 @@ struct run {
 static void usage(void)
 {
     puts("conform --class=CLASS [--transport=pipe|vhost-user] [--ring=split|packed] [--features=SET]\n"
-         "        [--case=NAME] [--exec=PROGRAM] [--scratch=OPTION:BYTES] [--sim=SEED] [--list] [-- "
+         "        [--case=NAME] [--exec=PROGRAM | --connect=SOCKET] [--scratch=OPTION:BYTES] [--sim=SEED] "
+         "[--list] [-- "
          "CLASS-OPTION...]\n"
          "--scratch makes a file of so many bytes, names it to the class as --OPTION, and removes it.\n"
          "--sim (pipe): translations of guest memory are pending, split and forgotten, as the seed has it.");
@@ -109,8 +110,8 @@ static int parse(struct run *run, int argc, char **argv, bool *only_list)
     static const struct option options[] = {
         {"class", 1, NULL, 'c'},    {"transport", 1, NULL, 't'}, {"ring", 1, NULL, 'r'},
         {"features", 1, NULL, 'f'}, {"case", 1, NULL, 'n'},      {"exec", 1, NULL, 'x'},
-        {"sim", 1, NULL, 'm'},      {"scratch", 1, NULL, 's'},   {"list", 0, NULL, 'l'},
-        {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0}};
+        {"sim", 1, NULL, 'm'},      {"connect", 1, NULL, 'o'},   {"scratch", 1, NULL, 's'},
+        {"list", 0, NULL, 'l'},     {"help", 0, NULL, 'h'},      {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -125,6 +126,7 @@ static int parse(struct run *run, int argc, char **argv, bool *only_list)
         case 'n': run->only_case = optarg; break;
         case 'x': run->plan.program = optarg; break;
         case 's': run->scratch_option = optarg; break;
+        case 'o': run->plan.connect = optarg; break;
         case 'm': run->plan.sim_seed = strtoull(optarg, NULL, 0); break;
         case 'l': *only_list = true; break;
         default: return -1;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -102,7 +103,7 @@ static int driver_ok(struct conf_side *side)
     return err == BH_ERR_UNSUPPORTED ? BH_OK : err;
 }
 
-/* As a VMM resets: stop the rings, then the device. The status is 0 when it is done. */
+/* As a VMM resets: stop the rings, then the device, where it can be told. The status is 0 when it is done. */
 static int reset(struct conf_side *side)
 {
     struct vhost_side *v = mine(side);
@@ -111,22 +112,22 @@ static int reset(struct conf_side *side)
     for (unsigned i = 0; i < BH_VHOST_FRONT_QUEUES && !err; i++) {
         if (v->started >> i & 1u)
             err = bh_vhost_front_queue_stop(&v->front, i, NULL);
+        v->front.queue[i].errors = 0;
     }
     v->started = 0;
     if (!err)
         err = bh_vhost_front_set_status(&v->front, 0);
     if (err == BH_ERR_UNSUPPORTED)
         err = bh_vhost_front_reset(&v->front);
+    if (err == BH_ERR_UNSUPPORTED)
+        return BH_OK; /* a device with neither message is reset when its rings are stopped */
     for (unsigned i = 0; i < 400 && !err; i++) {
         uint8_t status;
         struct timespec moment = {0, 5000000};
 
         err = bh_vhost_front_get_status(&v->front, &status);
-        if (err == BH_ERR_UNSUPPORTED || (!err && status == 0)) {
-            for (unsigned q = 0; q < BH_VHOST_FRONT_QUEUES; q++)
-                v->front.queue[q].errors = 0;
+        if (err == BH_ERR_UNSUPPORTED || (!err && status == 0))
             return BH_OK;
-        }
         nanosleep(&moment, NULL);
     }
     return err ? err : BH_ERR_TIMEOUT;
@@ -176,7 +177,8 @@ static void close_side(struct conf_side *side)
     struct vhost_side *v = mine(side);
 
     bh_vhost_front_close(&v->front);
-    end_child(v->child);
+    if (v->child > 0)
+        end_child(v->child);
     free(v);
 }
 
@@ -213,21 +215,52 @@ static _Noreturn void become(const struct conf_plan *plan, int fd)
     _exit(127);
 }
 
+/* Our end of a connection to a process that was started for this case; -1: there is none. */
+static int start_program(const struct conf_plan *plan, pid_t *child)
+{
+    int pair[2];
+
+    if (!plan->program || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return -1;
+    fflush(stdout);
+    *child = fork();
+    if (*child == 0)
+        become(plan, pair[1]);
+    close(pair[1]);
+    if (*child > 0)
+        return pair[0];
+    close(pair[0]);
+    return -1;
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (strlen(path) < sizeof(address.sun_path)) {
+        strcpy(address.sun_path, path);
+        if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+            return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side)
 {
     struct vhost_side *v = calloc(1, sizeof(*v));
-    int pair[2], err;
+    int fd, err;
 
-    if (!v || !plan->program || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) {
+    if (!v)
+        return BH_ERR_NOMEM;
+    fd = plan->connect ? connect_to(plan->connect) : start_program(plan, &v->child);
+    if (fd < 0) {
         free(v);
         return BH_ERR_IO;
     }
-    fflush(stdout);
-    v->child = fork();
-    if (v->child == 0)
-        become(plan, pair[1]);
-    close(pair[1]);
-    err = v->child < 0 ? BH_ERR_NOMEM : bh_vhost_front_init(&v->front, pair[0], ANSWER_MS);
+    err = bh_vhost_front_init(&v->front, fd, ANSWER_MS);
     if (!err) {
         err = bh_vhost_front_share(&v->front, guest);
         if (err)
