@@ -59,10 +59,14 @@ static inline bh_le64 bh_le64_of(uint64_t x)
  * All that freestanding code has of a C library: the four functions that the compiler calls on its own. Declared here
  * since bare-metal toolchains come without <string.h>.
  */
+#if __STDC_HOSTED__
+#include <string.h>
+#else
 void *memcpy(void *restrict to, const void *restrict from, size_t len);
 void *memmove(void *to, const void *from, size_t len);
 void *memset(void *to, int byte, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
+#endif
 
 /* What a descriptor holds: a guest-physical address, an IOVA, a grant or an area address. */
 typedef struct {
