@@ -37,7 +37,7 @@ struct run {
     const struct conf_class *class;
     struct conf_plan plan;
     bool vhost, packed;
-    const char *only_set, *only_case;
+    const char *only_set, *only_part, *only_case;
     char *scratch_option; /* "blk-file:8388608" */
     char scratch_path[64], scratch_word[128];
     unsigned tests, failures;
@@ -46,7 +46,8 @@ struct run {
 static void usage(void)
 {
     puts("conform --class=CLASS [--transport=pipe|vhost-user] [--ring=split|packed] [--features=SET]\n"
-         "        [--case=NAME] [--exec=PROGRAM | --connect=SOCKET] [--scratch=OPTION:BYTES] [--sim=SEED] "
+         "        [--part=common|ring|class] [--case=NAME]\n"
+         "        [--exec=PROGRAM | --connect=SOCKET] [--scratch=OPTION:BYTES] [--sim=SEED] "
          "[--list] [-- "
          "CLASS-OPTION...]\n"
          "--scratch makes a file of so many bytes, names it to the class as --OPTION, and removes it.\n"
@@ -91,8 +92,11 @@ static void run_case(struct run *run, const struct feature_set *set, const struc
     bh_drv_guest_destroy(&conf.guest);
 }
 
-static void run_cases(struct run *run, const struct feature_set *set, const struct conf_case *cases)
+static void run_cases(struct run *run, const struct feature_set *set, const char *part,
+                      const struct conf_case *cases)
 {
+    if (run->only_part && strcmp(run->only_part, part) != 0)
+        return;
     for (; cases->name; cases++) {
         if (!run->only_case || strcmp(run->only_case, cases->name) == 0)
             run_case(run, set, cases);
@@ -110,8 +114,9 @@ static int parse(struct run *run, int argc, char **argv, bool *only_list)
     static const struct option options[] = {
         {"class", 1, NULL, 'c'},    {"transport", 1, NULL, 't'}, {"ring", 1, NULL, 'r'},
         {"features", 1, NULL, 'f'}, {"case", 1, NULL, 'n'},      {"exec", 1, NULL, 'x'},
-        {"sim", 1, NULL, 'm'},      {"connect", 1, NULL, 'o'},   {"scratch", 1, NULL, 's'},
-        {"list", 0, NULL, 'l'},     {"help", 0, NULL, 'h'},      {NULL, 0, NULL, 0}};
+        {"sim", 1, NULL, 'm'},      {"part", 1, NULL, 'p'},      {"connect", 1, NULL, 'o'},
+        {"scratch", 1, NULL, 's'},  {"list", 0, NULL, 'l'},      {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -127,6 +132,7 @@ static int parse(struct run *run, int argc, char **argv, bool *only_list)
         case 'x': run->plan.program = optarg; break;
         case 's': run->scratch_option = optarg; break;
         case 'o': run->plan.connect = optarg; break;
+        case 'p': run->only_part = optarg; break;
         case 'm': run->plan.sim_seed = strtoull(optarg, NULL, 0); break;
         case 'l': *only_list = true; break;
         default: return -1;
@@ -205,9 +211,9 @@ int main(int argc, char **argv)
     for (unsigned s = 0; s < BH_COUNT(feature_sets); s++) {
         if (run.only_set && strcmp(run.only_set, feature_sets[s].name) != 0)
             continue;
-        run_cases(&run, &feature_sets[s], conf_common_cases);
-        run_cases(&run, &feature_sets[s], conf_ring_cases);
-        run_cases(&run, &feature_sets[s], run.class->cases);
+        run_cases(&run, &feature_sets[s], "common", conf_common_cases);
+        run_cases(&run, &feature_sets[s], "ring", conf_ring_cases);
+        run_cases(&run, &feature_sets[s], "class", run.class->cases);
     }
     printf("1..%u\n", run.tests);
     if (run.plan.scratch)
