@@ -22,16 +22,14 @@
  */
 struct bh_plan_class {
     const char *name;                /* "blk": a node of compatible "bulkhead,blk" */
-    uint32_t virtio_id;              /* [virtio-1.4 5] */
     const struct bh_option *options; /* ends with a NULL name */
-    const char
-        *image; /* a file that must exist (or have bulkhead,create-size) and that one writer may have */
-    const char *read_only; /* the bool that makes its user no writer of `image` */
-    const char *mac;       /* must be unique in the system; the planner makes one up when there is none */
-    const char *forward;   /* a list; each item claims one port of the host: "PROTO:[ADDRESS:]PORT:..." */
-    const char *const
-        *one_of;   /* options of which exactly one must be given; ends with NULL; NULL: no such rule */
-    bool linkable; /* may be the end of a link */
+    const char *image;         /* a file that must exist, or have bulkhead,create-size; it has one writer */
+    const char *read_only;     /* the bool that makes its user no writer of `image` */
+    const char *mac;           /* must be unique in the system; the planner makes one up when there is none */
+    const char *forward;       /* a list; each item claims one port of the host: "PROTO:[ADDRESS:]PORT:..." */
+    const char *const *one_of; /* options of which exactly one must be given; ends with NULL */
+    uint32_t virtio_id;        /* [virtio-1.4 5] */
+    bool linkable;             /* may be the end of a link */
 };
 
 struct bh_plan_settings {

@@ -208,6 +208,7 @@ int bh_plan_to_json(const struct bh_plan *plan, char **text)
     struct writer writer = {.plan = plan};
     json_t *root = json_object();
     char *dump = NULL, *line;
+    size_t length;
 
     if (root != NULL)
         write_system(&writer, root);
@@ -216,12 +217,13 @@ int bh_plan_to_json(const struct bh_plan *plan, char **text)
     json_decref(root);
     if (dump == NULL)
         return BH_ERR_NOMEM;
-    line = realloc(dump, strlen(dump) + 2);
+    length = strlen(dump);
+    line = realloc(dump, length + 2);
     if (line == NULL) {
         free(dump);
         return BH_ERR_NOMEM;
     }
-    strcat(line, "\n");
+    memcpy(line + length, "\n", 2);
     *text = line;
     return BH_OK;
 }

@@ -260,8 +260,8 @@ static void parse_life(struct cursor *cursor, struct bh_plan_domain *domain)
         if (domain->excluded_engines[i] == NULL)
             (void)bh_plan_wrong(reader, cursor->where, "an excluded engine is no string");
     }
-    array = get_array(cursor, "after", BH_PLAN_DOMAINS_MAX, sizeof(*domain->after), &domain->after_count,
-                      &domain->after); /* resolved when the domains are known */
+    (void)get_array(cursor, "after", BH_PLAN_DOMAINS_MAX, sizeof(*domain->after), &domain->after_count,
+                    &domain->after); /* resolved when the domains are known */
 }
 
 static void parse_domain(struct bh_plan_reader *reader, const json_t *object, const char *where,

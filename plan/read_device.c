@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define NAMES_MAX    64 /* options of one class, for "did you mean" */
+#define NAMES_MAX         64 /* options of one class, for "did you mean" */
+#define TABLES            2  /* of options: the class's, and the one common to all */
+#define DEVICE_PROPERTIES (sizeof(device_properties) / sizeof(device_properties[0]))
 
 static const char *const device_properties[] = {
     "compatible",           "label",        "phandle", "status", "bulkhead,served-by",
@@ -30,18 +31,18 @@ static const struct bh_option *find_option(const struct bh_option *table, const 
 static void unknown_property(struct bh_draft *draft, const struct bh_draft_device *from,
                              const struct bh_tree_property *property)
 {
-    const struct bh_option *tables[2] = {from->class_->options, draft->settings->common};
+    const struct bh_option *tables[TABLES] = {from->class_->options, draft->settings->common};
     const char *names[NAMES_MAX];
     char what[64];
     size_t count = 0;
 
-    for (size_t t = 0; t < COUNT(tables); t++) {
+    for (size_t t = 0; t < TABLES; t++) {
         for (const struct bh_option *option = tables[t]; option != NULL && option->name != NULL; option++) {
             if (!option->cli_only && count < NAMES_MAX)
                 names[count++] = option->name;
         }
     }
-    for (size_t i = 0; i < COUNT(device_properties) && count < NAMES_MAX; i++)
+    for (size_t i = 0; i < DEVICE_PROPERTIES && count < NAMES_MAX; i++)
         names[count++] = device_properties[i];
     (void)snprintf(what, sizeof(what), "property of a %s", from->class_->name);
     bh_draft_unknown(draft, &property->where, what, property->name, names, count);
@@ -263,11 +264,11 @@ static size_t count_values(const struct bh_tree_node *node)
 static int read_options(struct bh_draft *draft, uint32_t index)
 {
     struct bh_draft_device *from = &draft->devices[index];
-    const struct bh_option *tables[2] = {from->class_->options, draft->settings->common};
-    void *scratch[2] = {NULL, NULL};
+    const struct bh_option *tables[TABLES] = {from->class_->options, draft->settings->common};
+    void *scratch[TABLES] = {NULL};
     int err = BH_OK;
 
-    for (size_t t = 0; t < COUNT(tables) && err == BH_OK; t++) {
+    for (size_t t = 0; t < TABLES && err == BH_OK; t++) {
         scratch[t] = scratch_for(draft, tables[t]);
         err = scratch[t] == NULL ? BH_ERR_NOMEM : BH_OK;
     }
@@ -277,16 +278,16 @@ static int read_options(struct bh_draft *draft, uint32_t index)
         bool known = false;
         size_t t = 0;
 
-        for (size_t k = 0; k < COUNT(device_properties) && !known; k++)
+        for (size_t k = 0; k < DEVICE_PROPERTIES && !known; k++)
             known = strcmp(device_properties[k], property->name) == 0;
-        for (; t < COUNT(tables) && !known && option == NULL; t++)
+        for (; t < TABLES && !known && option == NULL; t++)
             option = find_option(tables[t], property->name);
         if (option != NULL)
             err = add_option(draft, index, tables[t - 1], option, property, scratch[t - 1]);
         else if (!known)
             unknown_property(draft, from, property);
     }
-    for (size_t t = 0; t < COUNT(tables); t++) {
+    for (size_t t = 0; t < TABLES; t++) {
         if (scratch[t] != NULL && tables[t] != NULL)
             bh_options_fini(tables[t], scratch[t]);
         check_required(draft, from, tables[t]);

@@ -146,7 +146,7 @@ static int count_things(struct bh_draft *draft)
     plan->creates = bh_arena_alloc(arena, plan->device_count, sizeof(*plan->creates));
     draft->domains = bh_arena_alloc(&draft->arena, plan->domain_count, sizeof(*draft->domains));
     draft->devices = bh_arena_alloc(&draft->arena, plan->device_count, sizeof(*draft->devices));
-    draft->links = bh_arena_alloc(&draft->arena, plan->link_count, sizeof(*draft->links));
+    draft->links = bh_arena_alloc(&draft->arena, plan->link_count, sizeof(struct bh_tree_node *));
     draft->domain_by_node = node_index(draft);
     draft->device_by_node = node_index(draft);
     draft->link_by_node = node_index(draft);

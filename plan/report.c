@@ -88,7 +88,7 @@ void bh_report_flush(struct bh_report *report, struct bh_diag_sink *sink)
     }
     for (entry = report->newest; entry != NULL; entry = entry->older)
         sorted[i++] = entry;
-    qsort(sorted, report->count, sizeof(*sorted), by_place);
+    qsort(sorted, report->count, sizeof(struct bh_report_entry *), by_place);
     for (i = 0; i < report->count; i++)
         bh_diag_emit(sink, &sorted[i]->diag);
     report->newest = NULL;

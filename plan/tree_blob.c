@@ -107,8 +107,8 @@ static int count(struct walk *walk)
                 return broken(walk, offset, "a second root");
             if (depth > BH_TREE_DEPTH_MAX)
                 return broken(walk, offset, "nodes are nested too deeply");
-            name = fdt_offset_ptr(walk->blob, offset + FDT_TAGSIZE, next - offset - FDT_TAGSIZE);
-            if (name == NULL || !name_ok(name, (size_t)(next - offset - FDT_TAGSIZE), true) ||
+            name = fdt_offset_ptr(walk->blob, offset + (int)FDT_TAGSIZE, next - offset - (int)FDT_TAGSIZE);
+            if (name == NULL || !name_ok(name, (size_t)(next - offset - (int)FDT_TAGSIZE), true) ||
                 (*name == '\0') != (depth == 0))
                 return broken(walk, offset, "a node's name is none");
             children[depth] = true;
@@ -179,7 +179,7 @@ static int fill(struct walk *walk)
 
             node = &tree->nodes[index];
             node->index = index++;
-            node->name = fdt_offset_ptr(walk->blob, offset + FDT_TAGSIZE, 1);
+            node->name = fdt_offset_ptr(walk->blob, offset + (int)FDT_TAGSIZE, 1);
             node->parent = parent;
             node->path = path_of(tree, parent, node->name);
             if (node->path == NULL)
@@ -192,6 +192,8 @@ static int fill(struct walk *walk)
                 parent->child = node;
             last[depth++] = node;
             last[depth] = NULL;
+        } else if (node == NULL) {
+            return BH_ERR_SYNTAX; /* the first pass saw a root around everything */
         } else if (tag == FDT_END_NODE) {
             node = node->parent;
             depth--;

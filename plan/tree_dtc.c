@@ -143,11 +143,11 @@ static int run(const char *const *argv, struct stream *out, struct stream *error
         if (errno != EINTR)
             return BH_ERR_CHILD;
     }
-    if (err == BH_OK) {
-        out->data[out->size] = '\0';
-        errors->data[errors->size] = '\0';
-    }
-    return err;
+    if (err != BH_OK || out->data == NULL || errors->data == NULL)
+        return err == BH_OK ? BH_ERR_IO : err;
+    out->data[out->size] = '\0';
+    errors->data[errors->size] = '\0';
+    return BH_OK;
 }
 
 /* "FILE:LINE.COL" at the start of the text; gives what follows its range, or NULL when there is no place. */
