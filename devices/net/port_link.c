@@ -202,7 +202,8 @@ static void describe(struct port_link *l, const struct bh_net_frame *frame, unsi
 
     iov[0] = (struct iovec){(void *)(uintptr_t)&no_offload, HEADER};
     iov[1] = (struct iovec){frame->first.base, frame->first.len};
-    memcpy(&iov[2], frame->rest, frame->rest_count * sizeof(*iov));
+    if (frame->rest_count > 0)
+        memcpy(&iov[2], frame->rest, frame->rest_count * sizeof(*iov));
     *message = (struct mmsghdr){.msg_hdr = {.msg_iov = iov, .msg_iovlen = frame->rest_count + 2u}};
 }
 
