@@ -14,8 +14,8 @@ COMMAND = BUILD / "cli" / "bulkhead"
 BOARD = TOP / "examples" / "two-domains" / "board.dtsi"
 
 # Ready as soon as the kernel says its first word on the early console: most tests need no more of the guest.
-EARLY = 'bulkhead,ready-pattern = "Linux version";'
-CONSOLE = 'bulkhead,ready-pattern = "bulkhead: ready"; console { compatible = "bulkhead,console"; };'
+EARLY = 'bulkhead,ready-pattern = "Linux version"; bulkhead,ready-timeout = "100s";'
+CONSOLE = 'bulkhead,ready-pattern = "bulkhead: ready"; bulkhead,ready-timeout = "100s"; console { compatible = "bulkhead,console"; };'
 
 
 def domain(name, number, body, policy="on-failure"):
