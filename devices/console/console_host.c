@@ -31,9 +31,7 @@ static enum bh_console_port_kind choose(const struct bh_console_values *v)
         return (enum bh_console_port_kind)v->port;
     if (v->socket || v->socket_fd != BH_CONSOLE_NO_FD)
         return BH_CONSOLE_SOCKET;
-    if (v->pty_link)
-        return BH_CONSOLE_PTY;
-    return v->log_file ? BH_CONSOLE_NONE : BH_CONSOLE_STDIO;
+    return v->pty_link ? BH_CONSOLE_PTY : BH_CONSOLE_STDIO;
 }
 
 static int start_end(struct console_host *host, const struct bh_console_values *v, struct bh_diag_sink *sink,

@@ -7,6 +7,7 @@
 #include "devices/console/ends.h"
 #include "tests/unit/class_rig.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -317,6 +318,83 @@ static void guest_goes_on_with_nobody_attached(void **state)
     assert_int_equal(host->terminal.unseen, sizeof(text));
 }
 
+/* --- The log --- */
+
+static size_t size_of(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    long size = ftell(file);
+    fclose(file);
+    return (size_t)size;
+}
+
+static void log_rotates_at_its_size_and_keeps_so_many(void **state)
+{
+    char folder[] = "/tmp/test-log.XXXXXX", path[48], old[3][56];
+    char text[250];
+    struct bh_console_log log;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/log", folder);
+    for (unsigned i = 0; i < 3; i++)
+        snprintf(old[i], sizeof(old[i]), "%s.%u", path, i + 1);
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('a' + i % 26);
+    assert_int_equal(bh_console_log_open(&log, path, 100, 2, bh_diag_default()), BH_OK);
+    bh_console_log_write(&log, text, 90);
+    assert_int_equal(size_of(old[0]), 0);
+    bh_console_log_write(&log, text, sizeof(text)); /* 340 in all: 100, 100, 100, 40 */
+    assert_int_equal(size_of(path), 40);
+    assert_int_equal(size_of(old[0]), 100);
+    assert_int_equal(size_of(old[1]), 100);
+    assert_int_equal(size_of(old[2]), 0); /* the oldest fell off */
+    assert_int_equal(log.lost, 0);
+    bh_console_log_close(&log);
+    assert_int_equal(bh_console_log_open(&log, path, 100, 2, bh_diag_default()), BH_OK);
+    bh_console_log_write(&log, text, 1);
+    assert_int_equal(size_of(path), 41); /* goes on where it was */
+    bh_console_log_close(&log);
+    unlink(path);
+    unlink(old[0]);
+    unlink(old[1]);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* --- A pseudo terminal --- */
+
+static void pty_is_attached_while_somebody_has_it_open(void **state)
+{
+    struct host *host = *state;
+    struct bh_end_pty pty;
+    char link[64], text[16];
+
+    snprintf(link, sizeof(link), "%s/pty", host->folder);
+    assert_int_equal(bh_end_pty_start(&pty, &host->terminal, link, bh_diag_default()), BH_OK);
+    for (unsigned round = 0; round < 2; round++) {
+        int fd = open(link, O_RDWR | O_NOCTTY);
+        assert_true(fd >= 0);
+        for (unsigned i = 0; i < 100 && !bh_terminal_attached(&host->terminal); i++)
+            assert_true(bh_loop_step(host->loop, 20) >= 0);
+        assert_true(bh_terminal_attached(&host->terminal));
+        assert_int_equal(guest_prints(host, "hi\n", 3), 3);
+        turn(host);
+        assert_int_equal(read(fd, text, sizeof(text)), 3); /* raw: no \r is added */
+        assert_int_equal(write(fd, "yo", 2), 2);
+        for (unsigned i = 0; i < 100 && host->terminal.in_len < 2; i++) /* the kernel passes it on later */
+            assert_true(bh_loop_step(host->loop, 20) >= 0);
+        assert_int_equal(guest_reads(host, text, sizeof(text)), 2);
+        close(fd);
+        for (unsigned i = 0; i < 100 && bh_terminal_attached(&host->terminal); i++)
+            assert_true(bh_loop_step(host->loop, 20) >= 0);
+        assert_false(bh_terminal_attached(&host->terminal));
+    }
+    bh_end_pty_stop(&pty);
+    assert_int_not_equal(access(link, F_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +408,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(slow_client_holds_the_guest_and_misses_nothing, host_setup,
                                         host_teardown),
         cmocka_unit_test_setup_teardown(guest_goes_on_with_nobody_attached, host_setup, host_teardown),
+        cmocka_unit_test(log_rotates_at_its_size_and_keeps_so_many),
+        cmocka_unit_test_setup_teardown(pty_is_attached_while_somebody_has_it_open, host_setup,
+                                        host_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
