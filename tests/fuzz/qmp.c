@@ -4,7 +4,7 @@
  * Input: the first byte is the size of the pieces, the rest the stream.
  */
 #include "engines/qemu/qmp.h"
-#include "target.h"
+#include "tests/fuzz/target.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
