@@ -55,6 +55,8 @@ static int agree(struct bh_vhost_front *front)
     front->protocol = value;
     if (!err && vhost_front_has(front, VHOST_USER_PROTOCOL_F_MQ)) {
         err = ask_u64(front, VHOST_USER_GET_QUEUE_NUM, &value);
+        if (err)
+            return err;
         front->queue_count = value > BH_VHOST_FRONT_QUEUES ? BH_VHOST_FRONT_QUEUES : (uint32_t)value;
     }
     if (!err && vhost_front_has(front, VHOST_USER_PROTOCOL_F_BACKEND_REQ))
@@ -129,7 +131,8 @@ int bh_vhost_front_get_status(struct bh_vhost_front *front, uint8_t *status)
     if (!vhost_front_has(front, VHOST_USER_PROTOCOL_F_STATUS))
         return BH_ERR_UNSUPPORTED;
     err = ask_u64(front, VHOST_USER_GET_STATUS, &value);
-    *status = (uint8_t)value;
+    if (!err)
+        *status = (uint8_t)value;
     return err;
 }
 
