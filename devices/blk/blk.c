@@ -25,8 +25,9 @@ static struct bh_features features(const struct bh_device *dev)
     bh_features_set(&f, VIRTIO_BLK_F_SEG_MAX);
     bh_features_set(&f, VIRTIO_BLK_F_BLK_SIZE);
     bh_features_set(&f, VIRTIO_BLK_F_TOPOLOGY);
-    bh_features_set(&f, VIRTIO_BLK_F_FLUSH);
-    if (info->volatile_cache)
+    if (!blk->settings.unsafe)
+        bh_features_set(&f, VIRTIO_BLK_F_FLUSH);
+    if (info->volatile_cache && !blk->settings.unsafe)
         bh_features_set(&f, VIRTIO_BLK_F_CONFIG_WCE);
     if (blk->settings.size_max)
         bh_features_set(&f, VIRTIO_BLK_F_SIZE_MAX);
@@ -94,13 +95,16 @@ static int config_write(struct bh_device *dev, uint32_t offset, const void *from
 }
 
 /*
- * A driver that can neither flush nor set the cache must be able to count on a write that is done; with FLUSH
- * alone it is told of a write-back cache [virtio-1.4 5.2.6.2].
+ * A driver that can neither flush nor set the cache must be able to count on a write that is done; with FLUSH alone
+ * it is told of a write-back cache [virtio-1.4 5.2.6.2]; one that sets the cache but cannot flush starts without
+ * [virtio-1.4 5.2.5.2].
  */
 static int negotiated(struct bh_device *dev)
 {
     struct bh_blk *blk = blk_of(dev);
 
+    if (bh_device_has(dev, VIRTIO_BLK_F_CONFIG_WCE) && !bh_device_has(dev, VIRTIO_BLK_F_FLUSH))
+        blk->config.writeback = 0;
     if (bh_device_has(dev, VIRTIO_BLK_F_CONFIG_WCE))
         blk->write_cache = blk->config.writeback;
     else

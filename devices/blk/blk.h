@@ -41,7 +41,8 @@ struct bh_blk_settings {
     uint32_t opt_io_size;             /* logical blocks; 0: not told */
     bool read_only;                   /* even if the store is not */
     bool writethrough;                /* a write is durable when done, until the driver asks otherwise */
-    bool no_discard;                  /* offer neither DISCARD nor unmapping WRITE_ZEROES */
+    bool unsafe;     /* the store promises nothing: then FLUSH must not be offered [virtio-1.4 5.2.6.2] */
+    bool no_discard; /* offer neither DISCARD nor unmapping WRITE_ZEROES */
 };
 
 struct bh_blk_request {

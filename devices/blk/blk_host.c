@@ -176,6 +176,7 @@ static int fill_settings(const struct blk_host *host, const struct bh_blk_option
         .opt_io_size = (uint32_t)(o->opt_io_size / block),
         .read_only = o->read_only,
         .writethrough = o->cache == BH_IMAGE_WRITETHROUGH || o->cache == BH_IMAGE_DIRECTSYNC,
+        .unsafe = o->blk_file && o->cache == BH_IMAGE_UNSAFE,
         .no_discard = !o->discard,
     };
     if (serial_len)

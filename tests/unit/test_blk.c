@@ -170,7 +170,9 @@ static void bad_requests_are_answered(void **state)
     assert_int_equal(io_status(rig, 77, 0, false, 512), VIRTIO_BLK_S_UNSUPP);
     assert_int_equal(io_status(rig, VIRTIO_BLK_T_GET_LIFETIME, 0, false, 24), VIRTIO_BLK_S_UNSUPP);
     assert_int_equal(io_status(rig, VIRTIO_BLK_T_DISCARD, 0, true, 32), VIRTIO_BLK_S_IOERR);
-    assert_int_equal(rig->blk.counters.refused, 9);
+    assert_int_equal(io_status(rig, 15, 0, true, 512), VIRTIO_BLK_S_UNSUPP); /* ZONE_APPEND */
+    assert_int_equal(io_status(rig, 24, 0, false, 0), VIRTIO_BLK_S_UNSUPP);  /* ZONE_RESET */
+    assert_int_equal(rig->blk.counters.refused, 11);
     assert_int_equal(rig->pipe.errors[0], 0);
     rig_free(rig);
 }
@@ -416,10 +418,23 @@ static void write_cache_follows_negotiation(void **state)
     assert_int_equal(flags_of_write(NULL, 0, -1), 0);
     assert_int_equal(flags_of_write(NULL, wce, -1), 0);
     assert_int_equal(flags_of_write(NULL, flush | wce, -1), BH_STORE_DURABLE);
+    assert_int_equal(flags_of_write(NULL, flush, -1), BH_STORE_DURABLE); /* CONFIG_WCE alone starts at 0 */
     assert_int_equal(flags_of_write(NULL, 0, 0), BH_STORE_DURABLE);
     assert_int_equal(flags_of_write(&through, 0, -1), BH_STORE_DURABLE);
     assert_int_equal(flags_of_write(&through, wce, -1), BH_STORE_DURABLE);
     assert_int_equal(flags_of_write(&through, 0, 1), 0);
+}
+
+static void store_that_promises_nothing_offers_no_flush(void **state)
+{
+    const struct bh_blk_settings unsafe = {.unsafe = true};
+    struct sim_store sim;
+
+    sim_store_init(&sim);
+    struct rig *rig = rig_new(&sim.store, &unsafe, false, 0);
+    assert_false(bh_device_has(&rig->blk.dev, VIRTIO_BLK_F_FLUSH));
+    assert_false(bh_device_has(&rig->blk.dev, VIRTIO_BLK_F_CONFIG_WCE));
+    rig_free(rig);
 }
 
 static void config_is_what_the_settings_say(void **state)
@@ -470,6 +485,7 @@ int main(void)
         cmocka_unit_test(ram_disk_resets_with_requests_in_its_list),
         cmocka_unit_test(busy_disk_holds_the_queue_until_it_is_free),
         cmocka_unit_test(write_cache_follows_negotiation),
+        cmocka_unit_test(store_that_promises_nothing_offers_no_flush),
         cmocka_unit_test(config_is_what_the_settings_say),
     };
 
