@@ -31,14 +31,18 @@ struct slirp_watch {
     bool asked;
 };
 
+struct slirp_slot {
+    struct slirp_watch *watch; /* NULL: not watched */
+};
+
 struct port_slirp {
     struct bh_netport port;
     struct bh_loop *loop;
     struct bh_diag_sink *sink;
     Slirp *slirp;
     struct bh_frame_fifo fifo;
-    uint64_t dropped;           /* frames for the guest that found no room */
-    struct slirp_watch **by_fd; /* fd_count entries, NULL where there is none */
+    uint64_t dropped;         /* frames for the guest that found no room */
+    struct slirp_slot *by_fd; /* fd_count of them */
     int fd_count;
     bool due; /* something was seen, or its timer expired */
     struct bh_loop_timer timer;
@@ -125,11 +129,11 @@ static void fd_closing(int fd, void *opaque)
 {
     struct port_slirp *s = opaque;
 
-    if (fd < 0 || fd >= s->fd_count || !s->by_fd[fd])
+    if (fd < 0 || fd >= s->fd_count || !s->by_fd[fd].watch)
         return;
-    bh_loop_fd_remove(&s->by_fd[fd]->watch);
-    free(s->by_fd[fd]);
-    s->by_fd[fd] = NULL;
+    bh_loop_fd_remove(&s->by_fd[fd].watch->watch);
+    free(s->by_fd[fd].watch);
+    s->by_fd[fd].watch = NULL;
 }
 
 static void notify(void *opaque)
@@ -170,19 +174,19 @@ static struct slirp_watch *watch_of(struct port_slirp *s, int fd)
 {
     if (fd >= s->fd_count) {
         int count = fd + 64;
-        struct slirp_watch **more = realloc(s->by_fd, (size_t)count * sizeof(*more));
+        struct slirp_slot *more = realloc(s->by_fd, (size_t)count * sizeof(*more));
         if (!more)
             return NULL;
         memset(more + s->fd_count, 0, (size_t)(count - s->fd_count) * sizeof(*more));
         s->by_fd = more;
         s->fd_count = count;
     }
-    if (!s->by_fd[fd]) {
-        s->by_fd[fd] = calloc(1, sizeof(struct slirp_watch));
-        if (s->by_fd[fd])
-            s->by_fd[fd]->owner = s;
+    if (!s->by_fd[fd].watch) {
+        s->by_fd[fd].watch = calloc(1, sizeof(struct slirp_watch));
+        if (s->by_fd[fd].watch)
+            s->by_fd[fd].watch->owner = s;
     }
-    return s->by_fd[fd];
+    return s->by_fd[fd].watch;
 }
 
 /* The index that libslirp keeps for an fd is the fd. */
@@ -200,14 +204,14 @@ static int add_poll(int fd, int events, void *opaque)
 static int get_revents(int index, void *opaque)
 {
     struct port_slirp *s = opaque;
-    struct slirp_watch *w = index >= 0 && index < s->fd_count ? s->by_fd[index] : NULL;
+    struct slirp_watch *w = index >= 0 && index < s->fd_count ? s->by_fd[index].watch : NULL;
     return w ? w->revents & (w->events | SLIRP_POLL_HUP | SLIRP_POLL_ERR) : 0;
 }
 
 static void align_watches(struct port_slirp *s)
 {
     for (int fd = 0; fd < s->fd_count; fd++) {
-        struct slirp_watch *w = s->by_fd[fd];
+        struct slirp_watch *w = s->by_fd[fd].watch;
         if (!w)
             continue;
         uint32_t want =
@@ -232,9 +236,9 @@ static void prepare(struct bh_loop_hook *hook)
         slirp_pollfds_poll(s->slirp, 0, get_revents, s);
     }
     for (int fd = 0; fd < s->fd_count; fd++) {
-        if (s->by_fd[fd]) {
-            s->by_fd[fd]->events = 0;
-            s->by_fd[fd]->asked = false;
+        if (s->by_fd[fd].watch) {
+            s->by_fd[fd].watch->events = 0;
+            s->by_fd[fd].watch->asked = false;
         }
     }
     if (s->fifo.count < FIFO_HIGH) {

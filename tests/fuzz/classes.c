@@ -27,7 +27,7 @@ static uint8_t take(void)
 static int fill(struct bh_rng_source *source, void *to, size_t len)
 {
     uint8_t answer = take();
-    size_t count = (answer & 0x3fu) * (answer & 0x40u ? 256u : 1u);
+    size_t count = (size_t)(answer & 0x3fu) * (answer & 0x40u ? 256u : 1u);
 
     if (answer & 0x80)
         return answer & 1 ? BH_ERR_IO : BH_ERR_AGAIN;
@@ -38,7 +38,7 @@ static int fill(struct bh_rng_source *source, void *to, size_t len)
 
 static size_t console_write(struct bh_console_port *port, const struct bh_seg *segs, unsigned count)
 {
-    size_t room = take() * 8u, taken = 0;
+    size_t room = (size_t)take() * 8u, taken = 0;
     volatile uint8_t sum = 0;
 
     for (unsigned i = 0; i < count && taken < room; i++) {

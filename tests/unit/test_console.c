@@ -82,9 +82,10 @@ static void bed_free(struct bed *bed)
 
 static char *print(struct bed *bed, const char *text)
 {
-    char *at = class_rig_alloc(&bed->rig, (uint32_t)strlen(text));
-    memcpy(at, text, strlen(text));
-    assert_int_equal(class_rig_add(&bed->rig, TX, at, (uint32_t)strlen(text), NULL, 0, at), BH_OK);
+    uint32_t len = (uint32_t)strlen(text);
+    char *at = class_rig_alloc(&bed->rig, len + 1);
+    memcpy(at, text, len + 1);
+    assert_int_equal(class_rig_add(&bed->rig, TX, at, len, NULL, 0, at), BH_OK);
     return at;
 }
 
@@ -190,7 +191,7 @@ static int host_setup(void **state)
 {
     struct host *host = calloc(1, sizeof(*host));
     assert_non_null(host);
-    strcpy(host->folder, "/tmp/test-console.XXXXXX");
+    snprintf(host->folder, sizeof(host->folder), "/tmp/test-console.XXXXXX");
     assert_non_null(mkdtemp(host->folder));
     snprintf(host->path, sizeof(host->path), "%s/c", host->folder);
     assert_int_equal(bh_loop_create(&host->loop), BH_OK);
@@ -223,7 +224,7 @@ static int client(struct host *host)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-    strcpy(address.sun_path, host->path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", host->path);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     turn(host);
     return fd;
