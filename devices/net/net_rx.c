@@ -3,10 +3,11 @@
  * The network class's receive queue.
  *
  * Theory of operation
- *   The port is asked for its next frame's length; buffers are popped until it fits: several with MRG_RXBUF, one
- * without [virtio-1.4 5.1.6.3.2]. The header goes in front, the port copies the frame behind it, and the buffers
- * of many frames are pushed at once; those popped too many are given back. When the buffers run out in the middle
- * of a frame, it stays in the port, and its buffers in hand: given back, they would look like new ones. A frame for which the guest's buffers can never do is dropped and counted.
+ *   The port is asked for its next frame's length; buffers are popped until it fits: several with MRG_RXBUF,
+ * one without [virtio-1.4 5.1.6.3.2]. The header goes in front, the port copies the frame behind it, and the
+ * buffers of many frames are pushed at once; those popped too many are given back. When the buffers run out in
+ * the middle of a frame, it stays in the port, and its buffers in hand: given back, they would look like new
+ * ones. A frame for which the guest's buffers can never do is dropped and counted.
  */
 #include "devices/net/net.h"
 #include <bulkhead/impl/class.h>

@@ -28,6 +28,7 @@
 
 #define FIFO_SLOTS 256u
 #define STALL_MS   100u
+#define REFUSED_MS 100u /* until the next try when the other end hung up without a hello: it has a peer */
 #define READ_BATCH 64u
 
 struct link_hello {
@@ -61,6 +62,7 @@ struct port_link {
     struct bh_loop_timer stall;
     struct bh_frame_fifo fifo;
     struct bh_link_counters counters;
+    struct bh_diag_limit limit;
     struct iovec iov[BH_NET_BATCH][BH_NET_SEGS + 2];
 };
 
@@ -89,8 +91,10 @@ static void set_link(struct port_link *l, bool up)
         l->port.link_changed(&l->port);
 }
 
-static void hang_up(struct port_link *l, unsigned again_ms)
+static void hang_up(struct port_link *l)
 {
+    unsigned again_ms = l->peer_frame_max ? 0 : REFUSED_MS;
+
     bh_loop_fd_remove(&l->watch);
     bh_loop_timer_cancel(&l->stall);
     close(l->fd);
@@ -151,15 +155,17 @@ static bool read_packet(struct port_link *l)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (got <= 0) {
-        hang_up(l, 0);
+        hang_up(l);
         return false;
     }
     if (l->peer_frame_max == 0) {
         if (take_hello(l, slot, (size_t)got))
             return true;
-        bh_warn(l->sink, NULL, "is the other program of the same version?",
-                "link: the other end does not speak the link's protocol");
-        hang_up(l, 1000);
+        unsigned held;
+        if (bh_diag_allowed(&l->limit, &held))
+            bh_warn(l->sink, NULL, "is the other program of the same version?",
+                    "link: the other end does not speak the link's protocol (said %u times less)", held);
+        hang_up(l);
         return false;
     }
     if (is_frame(l, slot, (size_t)got))
@@ -188,7 +194,7 @@ static void ready(struct bh_loop_fd *watch, uint32_t events)
     }
     /* The other end is gone, and what it sent before is no longer wanted: a cable is out. */
     if ((events & (BH_LOOP_HUP | BH_LOOP_ERR)) && !(events & BH_LOOP_READ))
-        hang_up(l, 0);
+        hang_up(l);
     want(l);
 }
 
@@ -316,6 +322,7 @@ int bh_port_link_create(struct bh_loop *loop, const char *path, int fd, uint32_t
     l->loop = loop;
     l->sink = sink;
     l->fd = -1;
+    l->limit = (struct bh_diag_limit){.burst = 1, .period_ms = 60000};
     l->meets = path != NULL;
     if (bh_frame_fifo_init(&l->fifo, FIFO_SLOTS, l->port.frame_max + HEADER) != BH_OK)
         goto free_it;
@@ -344,7 +351,7 @@ void bh_port_link_destroy(struct bh_netport *port)
 
     l->port.link_changed = NULL; /* the device is being taken down */
     if (l->fd >= 0)
-        hang_up(l, 0);
+        hang_up(l);
     if (l->meets)
         bh_link_meet_stop(&l->meet);
     bh_frame_fifo_fini(&l->fifo);
