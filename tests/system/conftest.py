@@ -7,6 +7,7 @@ or QEMU, and U-Boot's.
 """
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -67,3 +68,5 @@ def pytest_collection_modifyitems(config, items):
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: runs only with ./check --full")
     os.environ.setdefault("LC_ALL", "C.UTF-8")
+    # Ended from outside, pytest must still end what the tests have started: as if by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
