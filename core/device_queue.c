@@ -147,8 +147,11 @@ bool bh_device_run_queue(struct bh_device *dev, unsigned index, unsigned budget)
     q = &dev->queues[index];
     if (q->life == BH_VIRTQ_STOPPED && !dev->paused && queue_bit(dev->queues_waiting, index))
         bh_device_bring_up_or_break(dev, index);
-    if (control_active(dev, BH_CONTROL_MEM) && q->life != BH_VIRTQ_STOPPED)
+    if (control_active(dev, BH_CONTROL_MEM) && q->life != BH_VIRTQ_STOPPED) {
+        if (dev->class->queue_give_back)
+            dev->class->queue_give_back(dev, q);
         bh_virtq_adopt(q);
+    }
     if (bh_virtq_running(q))
         again = run_class(dev, q, budget);
     if (control_active(dev, BH_CONTROL_MEM))

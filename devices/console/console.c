@@ -114,6 +114,9 @@ static enum bh_ready transmit_ready(struct bh_console *console, struct bh_virtq 
             if (popped <= 0)
                 return BH_READY_DRAINED;
             console->tx_count = (uint16_t)popped;
+            /* One that was given back in the middle may have been made shorter meanwhile. */
+            if (console->tx_offset > console->tx[0]->out_len)
+                console->tx_offset = console->tx[0]->out_len;
             budget -= (unsigned)popped;
         }
         bool room = transmit(console, &step);
@@ -188,8 +191,12 @@ static void queue_stopping(struct bh_device *dev, struct bh_virtq *q)
     struct bh_console *console = console_of(dev);
     size_t step = BH_CONSOLE_STEP;
 
-    if (q->index != VIRTIO_CONSOLE_TRANSMITQ || console->tx_count == 0)
+    if (q->index != VIRTIO_CONSOLE_TRANSMITQ)
         return;
+    if (console->tx_count == 0) {
+        console->tx_offset = 0;
+        return;
+    }
     transmit(console, &step);
     uint16_t done = console->tx_next;
     if (console->tx_offset > 0 && done < console->tx_count)
@@ -201,6 +208,17 @@ static void queue_stopping(struct bh_device *dev, struct bh_virtq *q)
         bh_virtq_push(q, console->tx, done);
     console->tx_next = console->tx_count = 0;
     console->tx_offset = 0;
+}
+
+/* The first chain's offset is kept: it comes back first, and is printed from there on. */
+static void queue_give_back(struct bh_device *dev, struct bh_virtq *q)
+{
+    struct bh_console *console = console_of(dev);
+
+    if (q->index != VIRTIO_CONSOLE_TRANSMITQ || console->tx_count == 0)
+        return;
+    bh_virtq_unpop(q, console->tx_count);
+    console->tx_count = 0;
 }
 
 static void port_readable(struct bh_console_port *port)
@@ -234,6 +252,7 @@ static const struct bh_class console_class = {
     .features = features,
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
+    .queue_give_back = queue_give_back,
 };
 
 void bh_console_init(struct bh_console *console, struct bh_mem *mem, const struct bh_virtq_memory *memory,

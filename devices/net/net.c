@@ -170,6 +170,7 @@ static const struct bh_class net_class = {
     .negotiated = negotiated,
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
+    .queue_give_back = queue_stopping,
 };
 
 void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_virtq_memory *memory,

@@ -151,6 +151,7 @@ static const struct bh_class rng_class = {
     .features = features,
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
+    .queue_give_back = queue_stopping,
 };
 
 void bh_rng_init(struct bh_rng *rng, struct bh_mem *mem, const struct bh_virtq_memory *memory,

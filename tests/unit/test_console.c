@@ -108,6 +108,30 @@ static void full_port_holds_output_and_loses_none(void **state)
     bed_free(bed);
 }
 
+/* A client that does not read must not keep a region of guest memory from being taken away. */
+static void full_port_does_not_keep_memory(void **state)
+{
+    struct bed *bed = bed_new(7);
+    struct bh_mem_region moved = bed->rig.region;
+    struct bh_mem_table table = {&moved, 1};
+    char *a = print(bed, "hello "), *b = print(bed, "world");
+    uint32_t used;
+
+    class_rig_run(&bed->rig);
+    moved.slot++;
+    bh_device_mem_change(&bed->console.dev, &table);
+    class_rig_run(&bed->rig);
+    assert_int_equal(bed->rig.pipe.done[BH_CONTROL_MEM], 1);
+    bed->room = 100;
+    bed->port.writable(&bed->port);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, TX, &used), a);
+    assert_ptr_equal(class_rig_get(&bed->rig, TX, &used), b);
+    assert_int_equal(bed->printed_len, 11);
+    assert_memory_equal(bed->printed, "hello world", 11);
+    bed_free(bed);
+}
+
 static void stop_gives_back_what_was_not_printed(void **state)
 {
     struct bed *bed = bed_new(0);
@@ -400,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_port_holds_output_and_loses_none),
+        cmocka_unit_test(full_port_does_not_keep_memory),
         cmocka_unit_test(stop_gives_back_what_was_not_printed),
         cmocka_unit_test(input_waits_for_buffers_and_buffers_for_input),
         cmocka_unit_test(emergency_write_prints_without_queues),

@@ -48,6 +48,11 @@ struct bh_class {
      * queue_ready.
      */
     void (*queue_stopping)(struct bh_device *dev, struct bh_virtq *q);
+    /*
+     * Memory changes: give back (bh_virtq_unpop) or push the chains that are held only since the class's own side is
+     * not ready, so that no outside party keeps a region from being released. They are popped again. NULL: none are held.
+     */
+    void (*queue_give_back)(struct bh_device *dev, struct bh_virtq *q);
     /* All queues are quiet: forget what the driver told us. May be NULL. */
     void (*reset)(struct bh_device *dev);
     /* The class's part of save and load: returns bytes, or an error as bh_device_save/load. NULL: none. */
