@@ -151,6 +151,15 @@ int device_start(struct unit *unit)
 
 /* --- readiness --------------------------------------------------------------------------------------------- */
 
+/* It is shown on terminals and in JSON: what is not printable ASCII could be more than text there. */
+static void keep_status(struct unit *unit, const char *text)
+{
+    snprintf(unit->status, sizeof(unit->status), "%s", text);
+    for (char *c = unit->status; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+}
+
 static void one_notification(struct unit *unit, char *text)
 {
     char *rest = NULL;
@@ -158,7 +167,7 @@ static void one_notification(struct unit *unit, char *text)
         if (!strcmp(word, "READY=1"))
             system_event(unit, BH_EVENT_READY);
         else if (!strncmp(word, "STATUS=", 7))
-            snprintf(unit->status, sizeof(unit->status), "%s", word + 7);
+            keep_status(unit, word + 7);
     }
 }
 

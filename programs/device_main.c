@@ -266,6 +266,7 @@ int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
     snprintf(process.tag, sizeof(process.tag), "bulkhead-%s", class->name);
     bh_diag_text_init(&process.text, STDERR_FILENO, process.tag);
     bh_diag_set_default(&process.text.sink);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails alone */
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error of the call, not the process's end */
 
     if (has_word(argc, argv, "--print-capabilities")) {

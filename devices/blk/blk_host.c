@@ -8,7 +8,6 @@
 #include "devices/blk/store_file.h"
 #include "devices/blk/store_ram.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -191,7 +190,6 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     struct blk_host *host = calloc(1, sizeof(*host));
     struct bh_blk_setup setup = {.mem = mem};
 
-    signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails alone; the process goes on */
     int err = host ? make_store(host, loop, o, sink) : BH_ERR_NOMEM;
     if (err != BH_OK)
         goto fail;

@@ -88,7 +88,9 @@ void bh_console_log_write(struct bh_console_log *log, const void *from, size_t l
     while (len > 0) {
         size_t part = len;
         if (log->size_max > 0) {
-            if (log->size >= log->size_max || log->fd < 0)
+            if (log->fd < 0 && open_newest(log) != BH_OK)
+                log->fd = -1;
+            else if (log->size >= log->size_max)
                 rotate(log);
             uint64_t room = log->size < log->size_max ? log->size_max - log->size : log->size_max;
             if (part > room)

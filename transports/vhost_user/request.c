@@ -6,7 +6,10 @@
  */
 #include "transports/vhost_user/server.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum result {
@@ -191,6 +194,11 @@ static enum result set_vring_addr(struct bh_vhost_user *server, struct bh_vu_rin
 static enum result set_vring_fd(struct bh_vhost_user *server, struct bh_vu_ring *ring, const char **why)
 {
     const int fd = bh_vu_wire_take_fd(&server->wire, 0);
+    struct stat kind;
+    if (fd >= 0 && (fstat(fd, &kind) || S_ISSOCK(kind.st_mode))) {
+        close(fd); /* it could be the connection's own other end, which would then never be seen to close */
+        return refuse(why, "a socket where an eventfd is meant");
+    }
     switch (server->pending.request) {
     case VHOST_USER_SET_VRING_KICK:
         if (bh_vu_ring_set_kick(ring, fd))
@@ -315,7 +323,8 @@ static void backend_ready(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, backend);
     uint8_t ignored[256];
-    if (!(events & BH_LOOP_WRITE) && read(watch->fd, ignored, sizeof(ignored)) == 0) {
+    const ssize_t got = events & BH_LOOP_WRITE ? 1 : recv(watch->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
         drop_backend_channel(server);
         return;
     }

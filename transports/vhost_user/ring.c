@@ -5,7 +5,9 @@
  */
 #include "transports/vhost_user/server.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 /* Chains per turn, so that a busy queue lets the others and the socket have theirs. */
@@ -78,7 +80,8 @@ static void kicked(struct bh_loop_fd *watch, uint32_t events)
     struct bh_vu_ring *ring = BH_LOOP_OWNER(watch, struct bh_vu_ring, kick);
     uint64_t count;
     ssize_t got = events & BH_LOOP_READ ? read(watch->fd, &count, sizeof(count)) : 0;
-    if (got == 0) { /* a pipe whose other end is gone: nobody will kick any more */
+    /* A pipe whose other end is gone, or what can never be read: nobody will kick any more. */
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
         bh_vu_ring_drop_kick(ring);
         return;
     }
@@ -209,12 +212,18 @@ static void replace(int *old, int fd)
     *old = fd;
 }
 
-/* "8-byte value ... has no meaning"; a full one has been signalled already. */
+/*
+ * "8-byte value ... has no meaning"; a full one has been signalled already. Its O_NONBLOCK is the peer's to clear
+ * again, so room is asked for first.
+ */
 static void signal_fd(int fd)
 {
     const uint64_t one = 1;
-    ssize_t put = write(fd, &one, sizeof(one));
-    (void)put;
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT) {
+        ssize_t put = write(fd, &one, sizeof(one));
+        (void)put;
+    }
 }
 
 void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd)
