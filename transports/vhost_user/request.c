@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum result {
@@ -194,11 +193,6 @@ static enum result set_vring_addr(struct bh_vhost_user *server, struct bh_vu_rin
 static enum result set_vring_fd(struct bh_vhost_user *server, struct bh_vu_ring *ring, const char **why)
 {
     const int fd = bh_vu_wire_take_fd(&server->wire, 0);
-    struct stat kind;
-    if (fd >= 0 && (fstat(fd, &kind) || S_ISSOCK(kind.st_mode))) {
-        close(fd); /* it could be the connection's own other end, which would then never be seen to close */
-        return refuse(why, "a socket where an eventfd is meant");
-    }
     switch (server->pending.request) {
     case VHOST_USER_SET_VRING_KICK:
         if (bh_vu_ring_set_kick(ring, fd))
