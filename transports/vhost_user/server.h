@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vhost-user server's inside: one device, at most one connection, its rings. Three files share it: server.c (life
- * of connections and what the device tells), request.c (what each message does), ring.c (rings and their fds); wire.c
- * moves bytes.
+ * The vhost-user server's inside: one device, at most one connection, its rings. These files share it: server.c (life
+ * of connections and what the device tells), request.c, request_ring.c (what each message does), channel.c (what we say
+ * unasked), ring.c (rings and their fds); wire.c moves bytes.
  *
  * Theory of operation
  *   Messages are handled one at a time and answered in order. One that must wait for the device (memory is released,
@@ -154,6 +154,8 @@ int bh_vu_wire_config_change(int fd) BH_MUST_USE;
 void bh_vu_handle(struct bh_vhost_user *server);
 /* A control operation is done: when it is the one that server->waiting stands for, go on with the message. */
 void bh_vu_waited(struct bh_vhost_user *server, enum bh_control control, unsigned index);
+
+/* --- channel.c ------------------------------------------------------------------------------------------- */
 
 /* The device's config changed: tell the front-end, where it gave us a channel. */
 void bh_vu_config_changed(struct bh_vhost_user *server);
