@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from bedlib import cpio, pieces
 
 TOP = Path(__file__).resolve().parents[2]
@@ -19,6 +20,11 @@ BUILD = Path(os.environ.get("BULKHEAD_BUILD", TOP / "build"))
 FULL = bool(os.environ.get("BULKHEAD_FULL"))
 VIRTIO_ID = {"net": 1, "blk": 2, "console": 3, "rng": 4}
 RING_PACKED, EVENT_IDX, INDIRECT_DESC = 34, 29, 28
+# What a backend withholds, and what a driver may then accept of the features that change how a ring is used.
+FEATURES = {"all": ((), {EVENT_IDX, INDIRECT_DESC}),
+            "no-event-idx": (("-event_idx",), {INDIRECT_DESC}),
+            "no-indirect": (("-indirect_desc",), {EVENT_IDX}),
+            "neither": (("-event_idx", "-indirect_desc"), set())}
 
 
 def system_qemu():
@@ -30,6 +36,23 @@ def cached_qemu():
 
 
 QEMUS = {"qemu-7.2": system_qemu, "qemu-11": cached_qemu}
+
+
+def matrix(versions, in_short=()):
+    """(version, ring, features) for every front-end, ring layout and feature set; all but `in_short` are long."""
+    return [pytest.param(version, ring, features,
+                         marks=() if (version, ring, features) in in_short else pytest.mark.full)
+            for version in versions for ring in ("split", "packed") for features in FEATURES]
+
+
+def features_option(*words):
+    """The option that withholds these, as a list of none or one."""
+    return ["--features=" + ",".join(words)] if words else []
+
+
+def accepted(ring, features):
+    """Which of RING_PACKED, EVENT_IDX and INDIRECT_DESC Linux accepts then."""
+    return FEATURES[features][1] | ({RING_PACKED} if ring == "packed" else set())
 
 
 def backend_program(device_class):

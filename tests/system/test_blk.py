@@ -4,18 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bedlib import pieces
-from beds import EVENT_IDX, INDIRECT_DESC, QEMUS, RING_PACKED, Programs, machine, run_qemu, run_uml, vhost_user
+from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, Programs, accepted, features_option, machine,
+                  matrix, run_qemu, run_uml, vhost_user)
 
 MIB = 1 << 20
-FEATURES = {"all": ((), {EVENT_IDX, INDIRECT_DESC}),
-            "no-event-idx": (("-event_idx",), {INDIRECT_DESC}),
-            "no-indirect": (("-indirect_desc",), {EVENT_IDX}),
-            "neither": (("-event_idx", "-indirect_desc"), set())}
-
-
-def without_features(*words):
-    return "--features=" + ",".join(words)
-
 
 def pattern(text):
     return (text.encode() + b"\n") * (MIB // (len(text) + 1) + 1)
@@ -42,7 +34,7 @@ def check_image(path):
 def test_linux_under_uml(programs, backend, image, features):
     # virtio_uml accepts packed rings, then starts them as if both wrap counters were 0 (SET_VRING_BASE 0).
     without, expected = FEATURES[features]
-    disk = backend("blk", f"--blk-file={image}", without_features("-packed", *without))
+    disk = backend("blk", f"--blk-file={image}", *features_option("-packed", *without))
     verdict = run_uml(programs, "blk", [("blk", disk.socket_path)])
     assert verdict.features["blk"] & {EVENT_IDX, INDIRECT_DESC} == expected
     check_image(image)
@@ -52,14 +44,14 @@ def test_linux_under_uml(programs, backend, image, features):
 @pytest.mark.parametrize("options", [("--aio=threads",), ("--cache=none",), ("--cache=directsync", "--aio=threads"),
                                      ("--num-queues=4", "--block-size=4096")], ids=" ".join)
 def test_each_way_to_the_file(programs, backend, image, options):
-    disk = backend("blk", f"--blk-file={image}", without_features("-packed"), *options)
+    disk = backend("blk", f"--blk-file={image}", *features_option("-packed"), *options)
     run_uml(programs, "blk", [("blk", disk.socket_path)])
     check_image(image)
 
 
 def test_two_guests_use_an_image_one_after_the_other(programs, backend, image, folder):
     """The second guest's I/O waits until the first one has ended; which comes first is theirs to decide."""
-    disks = [backend("blk", f"--blk-file={image}", without_features("-packed"), name=name) for name in ("one", "two")]
+    disks = [backend("blk", f"--blk-file={image}", *features_option("-packed"), name=name) for name in ("one", "two")]
     guests = []
     for name in ("uml-one", "uml-two"):
         (folder / name).mkdir()
@@ -76,24 +68,15 @@ def test_two_guests_use_an_image_one_after_the_other(programs, backend, image, f
     assert logs.count("free now") == 1, logs
 
 
-MATRIX = [pytest.param(version, ring, features,
-                       marks=() if (version, ring, features) in (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))
-                       else pytest.mark.full)
-          for version in QEMUS for ring in ("split", "packed") for features in FEATURES]
-
-
-@pytest.mark.parametrize("version,ring,features", MATRIX)
+@pytest.mark.parametrize("version,ring,features", matrix(QEMUS, (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))))
 def test_linux_under_qemu(programs, backend, image, version, ring, features):
     qemu = QEMUS[version]()
     if qemu is None:
         pytest.skip(f"{version} is not installed")
-    without, expected = FEATURES[features]
-    if ring == "packed":
-        expected = expected | {RING_PACKED}
-    disk = backend("blk", f"--blk-file={image}", *([without_features(*without)] if without else []))
+    disk = backend("blk", f"--blk-file={image}", *features_option(*FEATURES[features][0]))
     device = vhost_user("blk", disk.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "blk", device)
-    assert verdict.features["blk"] & {EVENT_IDX, INDIRECT_DESC, RING_PACKED} == expected
+    assert verdict.features["blk"] & {EVENT_IDX, INDIRECT_DESC, RING_PACKED} == accepted(ring, features)
     check_image(image)
     assert disk.poll() is None, "the backend did not outlive its guest"
 

@@ -4,7 +4,9 @@ import socket
 import threading
 import time
 
-from beds import QEMUS, UML_FEATURES, run_qemu, run_uml, vhost_user
+import pytest
+from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, features_option, matrix,
+                  run_qemu, run_uml, vhost_user)
 
 TEXT = "".join(f"{number}\n" for number in range(1, 20001)).encode()
 
@@ -61,6 +63,12 @@ def test_linux_under_uml(programs, backend, folder):
     judge(backend, folder, lambda path: run_uml(programs, "console", [("console", path)]), UML_FEATURES)
 
 
-def test_linux_under_qemu(programs, backend, folder):
-    judge(backend, folder, lambda path: run_qemu(
-        programs, QEMUS["qemu-11"](), "console", vhost_user("console", path, "qemu-11")))
+@pytest.mark.parametrize("version,ring,features", matrix(["qemu-11"], (("qemu-11", "packed", "all"),)))
+def test_linux_under_qemu(programs, backend, folder, version, ring, features):
+    packed = () if ring == "packed" else ("-packed",)
+
+    def boot(path):
+        verdict = run_qemu(programs, QEMUS[version](), "console", vhost_user("console", path, version))
+        assert verdict.features["console"] & {EVENT_IDX, INDIRECT_DESC, RING_PACKED} == accepted(ring, features)
+
+    judge(backend, folder, boot, *features_option(*packed, *FEATURES[features][0]))

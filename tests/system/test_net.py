@@ -9,7 +9,8 @@ import time
 import urllib.request
 
 import pytest
-from beds import QEMUS, RING_PACKED, UML_FEATURES, run_qemu, run_uml, vhost_user
+from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, features_option, matrix,
+                  run_qemu, run_uml, vhost_user)
 
 
 def free_port():
@@ -71,17 +72,15 @@ def test_user_network_under_uml(programs, backend, host):
     assert net.poll() is None, "the backend did not outlive its guest"
 
 
-@pytest.mark.parametrize("version,ring", [
-    ("qemu-7.2", "split"), ("qemu-11", "packed"),
-    pytest.param("qemu-7.2", "packed", marks=pytest.mark.full), pytest.param("qemu-11", "split", marks=pytest.mark.full)])
-def test_user_network_under_qemu(programs, backend, host, version, ring):
+@pytest.mark.parametrize("version,ring,features", matrix(QEMUS, (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))))
+def test_user_network_under_qemu(programs, backend, host, version, ring, features):
     qemu = QEMUS[version]()
     if qemu is None:
         pytest.skip(f"{version} is not installed")
-    net = backend("net", host.forward)
+    net = backend("net", host.forward, *features_option(*FEATURES[features][0]))
     device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "net", device, words=f"bulkhead.hostport={host.port}")
-    assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
+    assert verdict.features["net"] & {EVENT_IDX, INDIRECT_DESC, RING_PACKED} == accepted(ring, features)
     assert host.fetched, "nobody came through the port forward"
     assert net.poll() is None, "the backend did not outlive its guest"
 
