@@ -18,17 +18,24 @@
  * further indirect descriptor. In a split ring it may end a chain of direct descriptors
  * [virtio-1.4 2.7.5.3.2]; in a packed ring it stands alone [virtio-1.4 2.8.5] and its descriptors follow one
  * another without NEXT.
+ *
+ *   The layouts differ in where a descriptor's flags stand and which one comes next. They share one text,
+ * which a build for speed compiles once for each of them and a build for size once for all.
  */
 #include "core/chain_walk.h"
 #include "core/inflight_records.h"
 #include "core/ring_access.h"
 
+/* Where the descriptors of a chain are read from. */
+enum source { FROM_SPLIT, FROM_PACKED, FROM_RECORD };
+
 struct walk {
     struct bh_virtq *q;
-    struct bh_seg *seg;       /* the next to fill */
-    struct bh_seg *out_end;   /* behind the readable ones, once a writable buffer was seen */
-    uint64_t out_len, in_len; /* sums of at most 2^16 lengths of 32 bits */
-    uint32_t room;            /* segments left */
+    struct bh_seg *seg;     /* the next to fill */
+    struct bh_seg *out_end; /* behind the readable ones, once a writable buffer was seen */
+    uint64_t len;           /* a sum of at most 2^16 lengths of 32 bits */
+    uint64_t out_len;       /* of the readable ones, once a writable buffer was seen */
+    uint32_t room;          /* segments left */
     uint32_t mem_slots;
     enum bh_broken reason;
     bool writable; /* a device-writable buffer was seen */
@@ -41,30 +48,26 @@ static bool refuse(struct walk *w, enum bh_broken reason)
     return false;
 }
 
-static inline void begin(struct walk *w, struct bh_virtq *q, struct bh_chain *chain)
+static inline unsigned access_for(bool writable)
 {
-    *w = (struct walk){.q = q, .seg = chain->segs, .room = q->memory.segs_per_chain};
+    return writable ? BH_MEM_WRITE : BH_MEM_READ;
 }
 
+/* The first writable buffer: what came before is the readable part. */
 static inline void account(struct walk *w, uint32_t len, bool writable)
 {
-    if (!writable) {
-        w->out_len += len;
-        return;
-    }
-    w->in_len += len;
-    if (!w->writable) {
+    if (writable && !w->writable) {
         w->writable = true;
         w->out_end = w->seg;
+        w->out_len = w->len;
     }
+    w->len += len;
 }
 
 /* Add [addr, addr + len) to the chain, whatever it is. False: refused. */
 static __attribute__((noinline)) bool add_any_buffer(struct walk *w, uint64_t addr, uint32_t len,
                                                      bool writable)
 {
-    unsigned access = writable ? BH_MEM_WRITE : BH_MEM_READ;
-
     if (len == 0)
         return refuse(w, BH_BROKEN_CHAIN_EMPTY);
     if (!writable && w->writable)
@@ -79,7 +82,7 @@ static __attribute__((noinline)) bool add_any_buffer(struct walk *w, uint64_t ad
         if (w->room == 0)
             return refuse(w, BH_BROKEN_CHAIN_LONG);
         w->room--;
-        result = bh_mem_translate(&w->q->view, bh_daddr(addr), len, access, &span);
+        result = bh_mem_translate(&w->q->view, bh_daddr(addr), len, access_for(writable), &span);
         if (result == BH_MEM_FAULT)
             return refuse(w, BH_BROKEN_FAULT);
         if (result == BH_MEM_PENDING) {
@@ -95,19 +98,18 @@ static __attribute__((noinline)) bool add_any_buffer(struct walk *w, uint64_t ad
 }
 
 /* The same, quick for a good buffer that lies whole in the region hit last. */
-static inline __attribute__((always_inline)) bool add_buffer(struct walk *w, uint64_t addr, uint32_t len,
-                                                             bool writable)
+static inline bool add_buffer(struct walk *w, uint64_t addr, uint32_t len, bool writable)
 {
     const struct bh_mem_view *view = &w->q->view;
     const struct bh_mem_region *r = view->hit;
     uint64_t offset;
 
-    if (BH_UNLIKELY(r == NULL || w->room == 0 || (!writable && w->writable)))
+    if (!BH_SPEED || BH_UNLIKELY(r == NULL || w->room == 0 || (!writable && w->writable)))
         return add_any_buffer(w, addr, len, writable);
     offset = addr - r->base.raw;
     /* A length of 0 is the largest one here, less 1. */
     if (BH_UNLIKELY(offset >= r->size || (uint64_t)len - 1 >= r->size - offset ||
-                    !(r->access & (writable ? BH_MEM_WRITE : BH_MEM_READ))))
+                    !(r->access & access_for(writable))))
         return add_any_buffer(w, addr, len, writable);
     account(w, len, writable);
     w->room--;
@@ -116,37 +118,27 @@ static inline __attribute__((always_inline)) bool add_buffer(struct walk *w, uin
     return true;
 }
 
-/* An indirect table, and the piece of it that was translated last. */
+/* --- Indirect tables --- */
+
+/* A table, and the descriptors of it that can be loaded as they lie. */
 struct table {
     uint64_t addr;
     uint32_t bytes;
-    uint32_t direct;              /* descriptors from the first on that can be loaded as they lie, */
-    const uint8_t *descs;         /* from here */
-    uint64_t piece_at, piece_len; /* bytes from the table's start */
-    const uint8_t *piece;
+    uint32_t first, direct; /* `direct` of them from descriptor `first` on */
+    const uint8_t *descs;   /* where `first` is */
+    struct bh_seg piece;    /* what was translated last and is to be released; base NULL: nothing */
 };
 
-static void tell_released(struct bh_virtq *q, const struct bh_seg *segs, unsigned count)
+/* The piece is read no more. It is not held: pop is what adopts a new memory table, not we. */
+static inline void close_piece(struct walk *w, struct table *t)
 {
-    const struct bh_mem_ops *ops = q->view.mem->ops;
-
-    if (ops && ops->release && count > 0)
-        ops->release(q->view.mem, segs, count);
+    if (t->piece.base)
+        bh_mem_view_release(&w->q->view, &t->piece, 1);
+    t->piece.base = NULL;
 }
 
-/* The table is read no more. Its pieces are not held: pop is what adopts a new memory table, not we. */
-static void close_piece(struct walk *w, struct table *t)
-{
-    struct bh_seg seg = {(uint8_t *)t->piece, (size_t)t->piece_len};
-
-    if (t->piece)
-        tell_released(w->q, &seg, 1);
-    t->piece = NULL;
-    t->piece_len = 0;
-}
-
-/* Translate the table from byte `at` on. */
-static enum bh_mem_result open_piece(struct walk *w, struct table *t, uint64_t at)
+/* Translate the table from byte `at` on. False: refused or pending. */
+static bool open_piece(struct walk *w, struct table *t, uint64_t at)
 {
     uint64_t wanted = 16ull * w->room + 16; /* more than that is never read */
     struct bh_mem_span span;
@@ -156,67 +148,53 @@ static enum bh_mem_result open_piece(struct walk *w, struct table *t, uint64_t a
     if (wanted > t->bytes - at)
         wanted = t->bytes - at;
     result = bh_mem_translate(&w->q->view, bh_daddr(t->addr + at), wanted, BH_MEM_READ, &span);
-    if (result == BH_MEM_HERE) {
-        t->piece = span.host;
-        t->piece_at = at;
-        t->piece_len = span.len;
-    }
-    return result;
+    if (result == BH_MEM_FAULT)
+        return refuse(w, BH_BROKEN_RING_FAULT);
+    w->pending |= result == BH_MEM_PENDING;
+    if (result == BH_MEM_HERE)
+        t->piece = (struct bh_seg){span.host, (size_t)span.len};
+    return result == BH_MEM_HERE;
 }
 
 /*
- * Copy bytes of a table that a region border, or an odd address, keeps from being read as words. BH_MEM_HERE,
- * or why not.
+ * Descriptor `index` of the table, wherever it lies. One that a region border, or an odd address, keeps from
+ * being read as words is copied, byte by byte. False: refused or pending.
  */
-static enum bh_mem_result read_bytes(struct walk *w, struct table *t, uint64_t at, uint8_t *to, unsigned len)
-{
-    for (unsigned i = 0; i < len; i++) {
-        if (at + i < t->piece_at || at + i - t->piece_at >= t->piece_len) {
-            enum bh_mem_result result = open_piece(w, t, at + i);
-
-            if (result != BH_MEM_HERE)
-                return result;
-        }
-        to[i] = *(const volatile uint8_t *)(t->piece + (at + i - t->piece_at));
-    }
-    return BH_MEM_HERE;
-}
-
-/* Descriptor `index` of the table, wherever it lies. False: refused or pending. */
 static __attribute__((noinline)) bool read_any(struct walk *w, struct table *t, uint32_t index,
                                                struct ring_desc *desc)
 {
-    uint64_t at = 16ull * index;
-    enum bh_mem_result result = BH_MEM_HERE;
+    uint64_t copy[2];
 
-    if (at < t->piece_at || at - t->piece_at + 16 > t->piece_len)
-        result = open_piece(w, t, at);
-    if (BH_LIKELY(result == BH_MEM_HERE)) {
-        const uint8_t *p = t->piece + (at - t->piece_at);
-        uint64_t copy[2];
+    for (unsigned done = 0; done < sizeof(copy);) {
+        const volatile uint8_t *from;
 
-        if (BH_LIKELY(at - t->piece_at + 16 <= t->piece_len && (uintptr_t)p % 8 == 0)) {
-            *desc = ring_load_desc(p);
+        if (!open_piece(w, t, 16ull * index + done))
+            return false;
+        if (done == 0 && t->piece.len >= 16 && (uintptr_t)t->piece.base % 8 == 0) {
+            t->first = index;
+            t->direct = (uint32_t)(t->piece.len / 16);
+            t->descs = t->piece.base;
+            *desc = ring_load_desc(t->descs);
             return true;
         }
-        result = read_bytes(w, t, at, (uint8_t *)copy, sizeof(copy));
-        if (result == BH_MEM_HERE) {
-            *desc = ring_load_desc(copy);
-            return true;
-        }
+        from = t->piece.base;
+        for (size_t i = 0; i < t->piece.len && done < sizeof(copy); i++, done++)
+            ((uint8_t *)copy)[done] = from[i];
     }
-    if (result == BH_MEM_FAULT)
-        return refuse(w, BH_BROKEN_RING_FAULT);
-    w->pending = true;
-    return false;
+    *desc = ring_load_desc(copy);
+    return true;
 }
 
 /* Descriptor `index` of the table, read once. False: refused or pending. */
 static inline bool read_table(struct walk *w, struct table *t, uint32_t index, struct ring_desc *desc)
 {
-    if (BH_UNLIKELY(index >= t->direct))
+    uint32_t from_first = index - t->first;
+
+    if (BH_UNLIKELY(from_first >= t->direct)) {
+        t->direct = 0; /* another piece is opened */
         return read_any(w, t, index, desc);
-    *desc = ring_load_desc(t->descs + 16ull * index);
+    }
+    *desc = ring_load_desc(t->descs + 16ull * from_first);
     return true;
 }
 
@@ -233,7 +211,8 @@ static inline uint32_t open_table(struct walk *w, struct table *t, uint64_t addr
     if (addr + (len - 1) < addr)
         return refuse(w, BH_BROKEN_RING_FAULT);
     /* Mostly a table lies whole and aligned in the region hit last, and nothing of it needs a release. */
-    if (BH_LIKELY(r != NULL && addr - r->base.raw < r->size && len <= r->size - (addr - r->base.raw))) {
+    if (BH_SPEED &&
+        BH_LIKELY(r != NULL && addr - r->base.raw < r->size && len <= r->size - (addr - r->base.raw))) {
         const uint8_t *descs = r->host + (size_t)(addr - r->base.raw);
 
         if (BH_LIKELY((uintptr_t)descs % 8 == 0 && (r->access & BH_MEM_READ))) {
@@ -244,7 +223,7 @@ static inline uint32_t open_table(struct walk *w, struct table *t, uint64_t addr
     return len / 16;
 }
 
-static void walk_indirect_split(struct walk *w, uint64_t addr, uint32_t len)
+static BH_FAST_INLINE void walk_table(struct walk *w, uint64_t addr, uint32_t len, bool split)
 {
     struct table t;
     uint32_t count = open_table(w, &t, addr, len);
@@ -252,51 +231,45 @@ static void walk_indirect_split(struct walk *w, uint64_t addr, uint32_t len)
     struct ring_desc d;
 
     /* Ends at the latest when add_buffer has no room. */
-    while (index < count) {
-        if (!read_table(w, &t, index, &d))
-            break;
-        if (BH_UNLIKELY(d.third & VIRTQ_DESC_F_INDIRECT)) {
+    while (index < count && read_table(w, &t, index, &d)) {
+        /* In a packed ring's table only WRITE means something, all else is ignored [virtio-1.4 2.8.7]. */
+        unsigned flags = split ? d.third : d.fourth;
+
+        if (split && BH_UNLIKELY(flags & VIRTQ_DESC_F_INDIRECT)) {
             refuse(w, BH_BROKEN_INDIRECT);
             break;
         }
-        if (!add_buffer(w, d.addr, d.len, d.third & VIRTQ_DESC_F_WRITE) || !(d.third & VIRTQ_DESC_F_NEXT))
+        if (!add_buffer(w, d.addr, d.len, flags & VIRTQ_DESC_F_WRITE))
+            break;
+        index++;
+        if (!split)
+            continue;
+        if (!(flags & VIRTQ_DESC_F_NEXT))
             break;
         index = d.fourth;
         if (BH_UNLIKELY(index >= count))
             refuse(w, BH_BROKEN_NEXT_RANGE);
     }
-    if (BH_UNLIKELY(t.piece != NULL))
-        close_piece(w, &t);
+    close_piece(w, &t);
 }
 
-/* Only WRITE means something in a packed ring's table; all else is ignored [virtio-1.4 2.8.7]. */
-static void walk_indirect_packed(struct walk *w, uint64_t addr, uint32_t len)
-{
-    struct table t;
-    uint32_t count = open_table(w, &t, addr, len);
-    struct ring_desc d;
-
-    for (uint32_t index = 0; index < count; index++)
-        if (!read_table(w, &t, index, &d) || !add_buffer(w, d.addr, d.len, d.fourth & VIRTQ_DESC_F_WRITE))
-            break;
-    if (BH_UNLIKELY(t.piece != NULL))
-        close_piece(w, &t);
-}
+/* --- Chains --- */
 
 static inline int finish(struct walk *w, struct bh_chain *chain)
 {
     struct bh_seg *out_end = w->writable ? w->out_end : w->seg;
+    uint64_t out_len = w->writable ? w->out_len : w->len;
 
-    if (BH_UNLIKELY(w->reason == BH_BROKEN_NONE && w->out_len + w->in_len > UINT32_MAX))
+    if (BH_UNLIKELY(w->reason == BH_BROKEN_NONE && w->len > UINT32_MAX))
         w->reason = BH_BROKEN_CHAIN_BYTES;
     if (BH_UNLIKELY(w->reason != BH_BROKEN_NONE || w->pending)) {
-        tell_released(w->q, chain->segs, (unsigned)(w->seg - chain->segs));
+        bh_mem_view_release(&w->q->view, chain->segs, (unsigned)(w->seg - chain->segs));
         return w->reason != BH_BROKEN_NONE ? (int)w->reason : BH_ERR_PENDING;
     }
     chain->out_count = (uint16_t)(out_end - chain->segs);
     chain->in_count = (uint16_t)(w->seg - out_end);
-    chain->out_len = (uint32_t)w->out_len;
-    chain->in_len = (uint32_t)w->in_len;
+    chain->out_len = (uint32_t)out_len;
+    chain->in_len = (uint32_t)(w->len - out_len);
     chain->mem_slots = w->mem_slots;
     bh_mem_view_hold(&w->q->view, w->mem_slots);
     return BH_OK;
@@ -305,84 +278,75 @@ static inline int finish(struct walk *w, struct bh_chain *chain)
 void bh_chain_release(struct bh_virtq *q, struct bh_chain *chain)
 {
     bh_mem_view_drop(&q->view, chain->mem_slots);
-    tell_released(q, chain->segs, (unsigned)chain->out_count + chain->in_count);
+    bh_mem_view_release(&q->view, chain->segs, (unsigned)chain->out_count + chain->in_count);
 }
 
-int bh_chain_walk_split(struct bh_virtq *q, uint16_t head, struct bh_chain *chain)
+/* `at`: the head, the head's slot, or the record; `head_flags` of a chain in a packed ring. */
+static BH_FAST_INLINE int walk_chain(struct bh_virtq *q, enum source source, uint16_t at, uint16_t head_flags,
+                                     struct bh_chain *chain)
 {
-    const struct virtq_desc *table = q->ring[0];
-    unsigned index = head, count = 0;
-    struct walk w;
+    const uint8_t *ring = q->ring[0];
+    unsigned limit = q->size - q->desc_in_flight; /* a split ring's heads have bits of their own */
+    unsigned count = 0;
+    struct ring_desc d = {0};
+    struct walk w = {.q = q, .seg = chain->segs, .room = q->memory.segs_per_chain};
 
-    begin(&w, q, chain);
     for (;;) {
-        const struct ring_desc d = ring_load_desc(&table[index]);
+        unsigned flags;
 
+        /* More than was free: a loop, or the chain runs into descriptors that are still in flight. */
+        if (BH_UNLIKELY(count == limit)) {
+            refuse(&w, q->desc_in_flight == 0 ? BH_BROKEN_CHAIN_LONG : BH_BROKEN_AVAIL_INDEX);
+            break;
+        }
+        if (source == FROM_RECORD) {
+            at = bh_records_packed_read(q->inflight, at, &d);
+        } else {
+            d = ring_load_desc(ring + 16ull * at);
+            at = at + 1u == q->size ? 0 : (uint16_t)(at + 1u);
+        }
+        if (source == FROM_PACKED) {
+            if (count == 0)
+                d.fourth = head_flags; /* as they were when they said that the chain is available */
+            if (BH_UNLIKELY(q->inflight != NULL))
+                bh_records_packed_desc(q->inflight, &d, count == 0);
+        }
         count++;
-        if (d.third & VIRTQ_DESC_F_INDIRECT) {
-            if (d.third & VIRTQ_DESC_F_NEXT)
+        flags = source == FROM_SPLIT ? d.third : d.fourth;
+        if (flags & VIRTQ_DESC_F_INDIRECT) {
+            if ((flags & VIRTQ_DESC_F_NEXT) || (source != FROM_SPLIT && count > 1))
                 refuse(&w, BH_BROKEN_INDIRECT);
             else
-                walk_indirect_split(&w, d.addr, d.len);
+                walk_table(&w, d.addr, d.len, source == FROM_SPLIT);
             break;
         }
-        if (!add_buffer(&w, d.addr, d.len, d.third & VIRTQ_DESC_F_WRITE) || !(d.third & VIRTQ_DESC_F_NEXT))
+        if (!add_buffer(&w, d.addr, d.len, flags & VIRTQ_DESC_F_WRITE) || !(flags & VIRTQ_DESC_F_NEXT))
             break;
-        if (BH_UNLIKELY(d.fourth >= q->size)) {
-            refuse(&w, BH_BROKEN_NEXT_RANGE);
-            break;
+        if (source == FROM_SPLIT) {
+            at = d.fourth;
+            if (BH_UNLIKELY(at >= q->size)) {
+                refuse(&w, BH_BROKEN_NEXT_RANGE);
+                break;
+            }
         }
-        if (BH_UNLIKELY(count == q->size)) {
-            refuse(&w, BH_BROKEN_CHAIN_LONG);
-            break;
-        }
-        index = d.fourth;
     }
+    chain->id = d.third; /* a packed ring's buffer id: the last one's [virtio-1.4 2.8.6] */
     chain->desc_count = (uint16_t)count;
     return finish(&w, chain);
 }
 
-/* One descriptor of a packed ring, from the ring or from a record. False: the chain ends here, well or not.
- */
-static inline bool add_packed(struct walk *w, const struct ring_desc *d, bool first)
+int bh_chain_walk_split(struct bh_virtq *q, uint16_t head, struct bh_chain *chain)
 {
-    uint16_t flags = d->fourth;
+    int result = walk_chain(q, FROM_SPLIT, head, 0, chain);
 
-    if (flags & VIRTQ_DESC_F_INDIRECT) {
-        if (!first || (flags & VIRTQ_DESC_F_NEXT))
-            return refuse(w, BH_BROKEN_INDIRECT);
-        walk_indirect_packed(w, d->addr, d->len);
-        return false;
-    }
-    return add_buffer(w, d->addr, d->len, flags & VIRTQ_DESC_F_WRITE) && (flags & VIRTQ_DESC_F_NEXT);
+    chain->id = head;
+    return result;
 }
 
 int bh_chain_walk_packed(struct bh_virtq *q, uint16_t slot, uint16_t flags, struct bh_chain *chain)
 {
-    const struct pvirtq_desc *ring = q->ring[0];
-    unsigned index = slot, count = 0;
-    struct ring_desc d = {0};
-    struct walk w;
-    int result;
+    int result = walk_chain(q, FROM_PACKED, slot, flags, chain);
 
-    begin(&w, q, chain);
-    do {
-        /* More than was free: the chain runs into descriptors that are still in flight. */
-        if (BH_UNLIKELY(q->desc_in_flight + count >= q->size)) {
-            refuse(&w, q->desc_in_flight == 0 ? BH_BROKEN_CHAIN_LONG : BH_BROKEN_AVAIL_INDEX);
-            break;
-        }
-        d = ring_load_desc(&ring[index]);
-        if (count == 0)
-            d.fourth = flags; /* as they were when they said that the chain is available */
-        if (q->inflight)
-            bh_records_packed_desc(q->inflight, &d, count == 0);
-        count++;
-        index = index + 1 == q->size ? 0 : index + 1;
-    } while (add_packed(&w, &d, count == 1));
-    chain->id = d.third; /* the last one's [virtio-1.4 2.8.6] */
-    chain->desc_count = (uint16_t)count;
-    result = finish(&w, chain);
     if (q->inflight) {
         if (result == BH_OK)
             chain->record = bh_records_packed_taken(q->inflight);
@@ -394,21 +358,8 @@ int bh_chain_walk_packed(struct bh_virtq *q, uint16_t slot, uint16_t flags, stru
 
 int bh_chain_walk_record(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
 {
-    unsigned entry = record, count = 0;
-    struct ring_desc d = {0};
-    struct walk w;
+    int result = walk_chain(q, FROM_RECORD, record, 0, chain);
 
-    begin(&w, q, chain);
-    do {
-        if (BH_UNLIKELY(q->desc_in_flight + count >= q->size)) {
-            refuse(&w, BH_BROKEN_AVAIL_INDEX);
-            break;
-        }
-        entry = bh_records_packed_read(q->inflight, (uint16_t)entry, &d);
-        count++;
-    } while (add_packed(&w, &d, count == 1));
-    chain->id = d.third;
-    chain->desc_count = (uint16_t)count;
     chain->record = record;
-    return finish(&w, chain);
+    return result;
 }

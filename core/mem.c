@@ -117,6 +117,14 @@ enum bh_mem_result bh_mem_translate(struct bh_mem_view *view, bh_daddr_t addr, u
     return BH_MEM_HERE;
 }
 
+void bh_mem_view_release(struct bh_mem_view *view, const struct bh_seg *segs, unsigned count)
+{
+    const struct bh_mem_ops *ops = view->mem->ops;
+
+    if (ops && ops->release && count > 0)
+        ops->release(view->mem, segs, count);
+}
+
 bool bh_mem_view_holds(const struct bh_mem_view *view, const struct bh_mem_region *region)
 {
     const struct bh_mem_table *table = view->table;

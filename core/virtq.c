@@ -106,20 +106,14 @@ static size_t part_bytes(const struct bh_virtq_ops *ops, unsigned part, uint16_t
     return (size_t)ops->part[part].entry_size * size + ops->part[part].fixed_size;
 }
 
-static void release_piece(struct bh_virtq *q, void *base, size_t len)
-{
-    const struct bh_mem_ops *ops = q->view.mem->ops;
-    struct bh_seg seg = {base, len};
-
-    if (ops && ops->release && base)
-        ops->release(q->view.mem, &seg, 1);
-}
-
 static void release_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, void *const ring[RING_PARTS],
                           uint16_t size)
 {
-    for (unsigned i = 0; i < RING_PARTS; i++)
-        release_piece(q, ring[i], part_bytes(ops, i, size));
+    for (unsigned i = 0; i < RING_PARTS; i++) {
+        struct bh_seg part = {ring[i], part_bytes(ops, i, size)};
+
+        bh_mem_view_release(&q->view, &part, part.base != NULL);
+    }
 }
 
 /*
@@ -141,7 +135,7 @@ static int find_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, const 
 
         ring[i] = found == BH_MEM_HERE && span.len == bytes ? span.host : NULL;
         if (found == BH_MEM_HERE && ring[i] == NULL)
-            release_piece(q, span.host, (size_t)span.len);
+            bh_mem_view_release(&q->view, &(struct bh_seg){span.host, (size_t)span.len}, 1);
         if (found == BH_MEM_PENDING)
             result = result > 0 ? result : BH_ERR_PENDING;
         else if (ring[i] == NULL)

@@ -123,6 +123,9 @@ bool bh_mem_view_adopt(struct bh_mem_view *view);
 enum bh_mem_result bh_mem_translate(struct bh_mem_view *view, bh_daddr_t addr, uint64_t len, unsigned access,
                                     struct bh_mem_span *span);
 
+/* Segments that translations gave are used no more: ops->release, where there is one. */
+void bh_mem_view_release(struct bh_mem_view *view, const struct bh_seg *segs, unsigned count);
+
 /* Use counts, by a mask of slots (bit BH_MEM_SLOT_SHARED for the shared ones). */
 static inline uint32_t bh_mem_slot_bit(uint16_t slot)
 {

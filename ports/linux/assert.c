@@ -10,6 +10,7 @@
 
 _Noreturn void bh_assert_failed(const char *expression, const char *file, unsigned line)
 {
-    dprintf(2, "bulkhead: %s:%u: a bug: this does not hold: %s\n", file, line, expression);
+    dprintf(2, "bulkhead: %s:%u: a bug: this does not hold: %s\n", file, line,
+            expression ? expression : "(left out of a build for size)");
     abort();
 }
