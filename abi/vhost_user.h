@@ -166,6 +166,13 @@ struct vhost_user_mem_region {
 };
 _Static_assert(sizeof(struct vhost_user_mem_region) == 40, "padding and a region");
 
+/* ["Log description"] */
+struct vhost_user_log {
+    uint64_t mmap_size;
+    uint64_t mmap_offset;
+};
+_Static_assert(sizeof(struct vhost_user_log) == 16, "size and offset");
+
 /* ["Virtio device config space"] */
 struct vhost_user_config_header {
     uint32_t offset;

@@ -16,6 +16,7 @@ enum payload {
     PAYLOAD_TABLE,    /* as many fds as regions */
     PAYLOAD_REGION,
     PAYLOAD_CONFIG,
+    PAYLOAD_LOG,
     PAYLOAD_ANY, /* a request that we do not serve: its payload is skipped, its fds closed */
 };
 
@@ -37,8 +38,8 @@ static const struct request requests[] = {
     ROW(SET_OWNER, PAYLOAD_NONE, 0, 0, false, BH_VU_UNGATED),
     ROW(RESET_OWNER, PAYLOAD_NONE, 0, 0, false, BH_VU_UNGATED),
     ROW(SET_MEM_TABLE, PAYLOAD_TABLE, 0, VHOST_USER_TABLE_REGIONS_MAX, false, BH_VU_UNGATED),
-    ROW(SET_LOG_BASE, PAYLOAD_ANY, 0, 1, true, F(LOG_SHMFD)),
-    ROW(SET_LOG_FD, PAYLOAD_ANY, 0, 1, false, F(LOG_SHMFD)),
+    ROW(SET_LOG_BASE, PAYLOAD_LOG, 1, 1, true, F(LOG_SHMFD)),
+    ROW(SET_LOG_FD, PAYLOAD_NONE, 1, 1, false, F(LOG_SHMFD)),
     ROW(SET_VRING_NUM, PAYLOAD_STATE, 0, 0, false, BH_VU_UNGATED),
     ROW(SET_VRING_ADDR, PAYLOAD_ADDR, 0, 0, false, BH_VU_UNGATED),
     ROW(SET_VRING_BASE, PAYLOAD_STATE, 0, 0, false, BH_VU_UNGATED),
@@ -177,6 +178,7 @@ static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_v
     case PAYLOAD_U64: return copy_exact(&message->u64, sizeof(message->u64), payload, message, why);
     case PAYLOAD_STATE: return copy_exact(&message->state, sizeof(message->state), payload, message, why);
     case PAYLOAD_ADDR: return copy_exact(&message->addr, sizeof(message->addr), payload, message, why);
+    case PAYLOAD_LOG: return copy_exact(&message->log, sizeof(message->log), payload, message, why);
     case PAYLOAD_VRING_FD: return decode_vring_fd(payload, message, why);
     case PAYLOAD_TABLE: return decode_table(payload, message, why);
     case PAYLOAD_REGION:

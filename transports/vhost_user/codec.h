@@ -33,6 +33,7 @@ struct bh_vu_message {
         } vring_fd;
         struct vhost_user_mem_table table;
         struct vhost_user_region region;
+        struct vhost_user_log log;
         struct {
             struct vhost_user_config_header head;
             uint8_t bytes[VHOST_USER_CONFIG_MAX];

@@ -18,8 +18,9 @@ static bool any_started(const struct bh_vhost_user *server)
 
 static uint64_t offered_protocol_features(const struct bh_vhost_user *server)
 {
-    uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_REPLY_ACK |
-                    1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
+    uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
+                    1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
+                    1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
                     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_STATUS;
     if (bh_device_config_size(server->dev))
         bits |= 1u << VHOST_USER_PROTOCOL_F_CONFIG;
@@ -50,15 +51,23 @@ static bool accept_withheld(struct bh_vhost_user *server, const struct bh_featur
     return false;
 }
 
+/* VHOST_F_LOG_ALL comes and goes with SET_FEATURES while rings run ["Migration"]; it is no feature of the device's. */
+static enum bh_vu_result set_logging(struct bh_vhost_user *server)
+{
+    server->log.wanted = server->pending.u64 >> VHOST_F_LOG_ALL & 1u;
+    bh_vu_log_apply(server);
+    return BH_VU_DONE;
+}
+
 static enum bh_vu_result accept_features(struct bh_vhost_user *server, const char **why)
 {
-    const struct bh_features features =
-        bh_features_of64(server->pending.u64 & ~(UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES));
+    const struct bh_features features = bh_features_of64(server->pending.u64 & ~BH_VU_OWN_FEATURES);
     int err = bh_device_accept(server->dev, &features);
     if (err == BH_ERR_INVAL && accept_withheld(server, &features))
         err = BH_OK;
     if (err)
         return bh_vu_refuse(why, "features that the device does not have");
+    set_logging(server);
     server->protocol_negotiated = server->pending.u64 >> VHOST_USER_F_PROTOCOL_FEATURES & 1u;
     /* "If VHOST_USER_F_PROTOCOL_FEATURES has not been negotiated, the ring starts directly in the enabled state." */
     for (unsigned i = 0; !server->protocol_negotiated && i < server->dev->queue_count; i++) {
@@ -71,16 +80,16 @@ static enum bh_vu_result accept_features(struct bh_vhost_user *server, const cha
 static enum bh_vu_result set_features(struct bh_vhost_user *server, const char **why)
 {
     struct bh_device *dev = server->dev;
-    const uint64_t bits = server->pending.u64 & ~(UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES);
+    const uint64_t bits = server->pending.u64 & ~BH_VU_OWN_FEATURES;
     const bool same = bits == bh_features_low64(&dev->acked);
     const bool spoilt = bh_device_status(dev) & BH_STATUS_NEEDS_RESET;
     if (!dev->features_done)
         return accept_features(server, why);
     /* A front-end tells the features at each start, also when it only stopped for a while: nothing to do. */
     if (any_started(server))
-        return same ? BH_VU_DONE : bh_vu_refuse(why, "other features while rings run");
+        return same ? set_logging(server) : bh_vu_refuse(why, "other features while rings run");
     if (same && !spoilt)
-        return BH_VU_DONE;
+        return set_logging(server);
     /* Without the STATUS protocol feature this is how a driver that begins anew shows. */
     server->waiting = BH_VU_WAIT_FEATURES;
     bh_device_reset(dev);
@@ -161,8 +170,7 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     const struct bh_features offered = bh_device_offered(server->dev);
     switch (server->pending.request) {
     case VHOST_USER_GET_FEATURES:
-        return bh_vu_answer_u64(server, bh_features_low64(&offered) | UINT64_C(1)
-                                                                          << VHOST_USER_F_PROTOCOL_FEATURES);
+        return bh_vu_answer_u64(server, bh_features_low64(&offered) | BH_VU_OWN_FEATURES);
     case VHOST_USER_SET_FEATURES: return set_features(server, why);
     case VHOST_USER_GET_PROTOCOL_FEATURES: return bh_vu_answer_u64(server, offered_protocol_features(server));
     case VHOST_USER_SET_PROTOCOL_FEATURES: return set_protocol_features(server, why);
@@ -171,6 +179,8 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     case VHOST_USER_SET_MEM_TABLE:
     case VHOST_USER_ADD_MEM_REG:
     case VHOST_USER_REM_MEM_REG: return change_memory(server, why);
+    case VHOST_USER_SET_LOG_BASE: return bh_vu_set_log_base(server, why);
+    case VHOST_USER_SET_LOG_FD: return bh_vu_set_log_fd(server);
     case VHOST_USER_GET_MAX_MEM_SLOTS: return bh_vu_answer_u64(server, BH_VU_REGIONS_MAX);
     case VHOST_USER_GET_QUEUE_NUM: return bh_vu_answer_u64(server, server->dev->queue_count);
     case VHOST_USER_SET_VRING_NUM:

@@ -36,6 +36,9 @@ enum bh_vu_result bh_vu_ring_request(struct bh_vhost_user *server, const char **
 enum bh_vu_result bh_vu_answer_base(struct bh_vhost_user *server, struct bh_vu_ring *ring);
 /* RESET_OWNER, from ring `index` on. */
 enum bh_vu_result bh_vu_disable_from(struct bh_vhost_user *server, unsigned index);
+/* SET_LOG_BASE, SET_LOG_FD (log.c). */
+enum bh_vu_result bh_vu_set_log_base(struct bh_vhost_user *server, const char **why);
+enum bh_vu_result bh_vu_set_log_fd(struct bh_vhost_user *server);
 /* SET_BACKEND_REQ_FD. */
 enum bh_vu_result bh_vu_set_backend(struct bh_vhost_user *server, const char **why);
 

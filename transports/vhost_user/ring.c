@@ -47,11 +47,20 @@ static struct bh_virtq_state decode_base(const struct bh_device *dev, uint32_t b
 /* --- running --------------------------------------------------------------------------------------------- */
 
 static void run_again(struct bh_loop_work *work);
+static void signal_fd(int fd);
+
+/* SET_LOG_FD: "to inform the front-end that the log has been modified". Where we may have, we say so. */
+static void tell_of_marks(const struct bh_vhost_user *server)
+{
+    if (server->log.fd >= 0 && server->dev->mem->log)
+        signal_fd(server->log.fd);
+}
 
 static void run_ring(struct bh_vu_ring *ring)
 {
     if (ring->started && bh_device_run_queue(ring->server->dev, ring->index, BUDGET))
         bh_loop_defer(ring->server->loop, &ring->run, run_again);
+    tell_of_marks(ring->server);
 }
 
 static void run_again(struct bh_loop_work *work)
@@ -246,6 +255,7 @@ void bh_vu_ring_notify(struct bh_vu_ring *ring)
         signal_fd(ring->call_fd);
     else
         ring->call_missed = true;
+    tell_of_marks(ring->server);
 }
 
 void bh_vu_ring_error(struct bh_vu_ring *ring)

@@ -87,7 +87,7 @@ static void memory_lost(struct bh_loop_fd *watch, uint32_t events)
     if (read(watch->fd, &count, sizeof(count)) < 0 || !server->memory.lost || server->phase != BH_VU_SERVING)
         return;
     server->counters.lost_memory++;
-    bh_vu_close(server, "guest memory was taken away (its file was truncated)");
+    bh_vu_close(server, "shared memory was taken away (its file was truncated)");
 }
 
 /* --- a connection's begin and end ------------------------------------------------------------------------ */
@@ -134,6 +134,7 @@ void bh_vu_close(struct bh_vhost_user *server, const char *why)
     server->conn.fd = -1;
     bh_vu_wire_close_fds(&server->wire);
     bh_vu_close_backend(server);
+    bh_vu_log_forget(server);
     for (unsigned i = 0; i < server->dev->queue_count; i++)
         bh_vu_ring_clear(&server->rings[i], true);
     server->waiting = BH_VU_WAIT_NONE;
@@ -236,7 +237,7 @@ static void control_done(struct bh_device *dev, enum bh_control control, unsigne
  */
 static const struct bh_transport transport = {
     .name = "vhost-user",
-    .cannot = {{1u << VHOST_F_LOG_ALL | 1u << VHOST_USER_F_PROTOCOL_FEATURES,
+    .cannot = {{(uint32_t)BH_VU_OWN_FEATURES,
                 1u << (BH_F_ACCESS_PLATFORM - 32) | 1u << (BH_F_ORDER_PLATFORM - 32) |
                     1u << (BH_F_SR_IOV - 32) | 1u << (BH_F_NOTIFICATION_DATA - 32) |
                     1u << (BH_F_NOTIF_CONFIG_DATA - 32) | 1u << (BH_F_ADMIN_VQ - 32) |
@@ -292,7 +293,7 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
     server->owner = owner;
     server->withheld = dev->withheld;
     server->limit = (struct bh_diag_limit){.burst = SAY_BURST, .period_ms = SAY_PERIOD_MS};
-    server->listen.fd = server->conn.fd = server->backend.fd = -1;
+    server->listen.fd = server->conn.fd = server->backend.fd = server->log.fd = -1;
     for (uint16_t i = 0; i < dev->queue_count; i++)
         bh_vu_ring_init(&server->rings[i], server, i);
 

@@ -13,9 +13,7 @@
  *   A connection ends by a close at once, then a reset of the device, then a change to an empty memory: both are
  * started and completed like any control operation. Only then is memory unmapped and the next connection accepted.
  *
- *   Room for what comes next: a dirty log is a bh_mem_log of the connection, set by SET_LOG_BASE and told to
- * bh_mem_set_log, offered as VHOST_F_LOG_ALL; ring.c keeps VHOST_USER_VRING_F_LOG of SET_VRING_ADDR already. In-flight
- * records are a bh_inflight per ring, laid at ring start.
+ *   Room for what comes next: in-flight records are a bh_inflight per ring, laid at ring start.
  *
  * Threading: the loop's thread.   Ownership: as vhost_user.h says.   May block: no.
  */
@@ -56,6 +54,16 @@ enum bh_vu_phase {
     BH_VU_SERVING,       /* a connection is open */
     BH_VU_CLOSING_RESET, /* it is closed; the device's reset is under way */
     BH_VU_CLOSING_MEM,   /* and now its memory is let go */
+};
+
+/* The front-end's dirty log (log.c). */
+struct bh_vu_log {
+    struct bh_mem_log bits;
+    void *map; /* NULL: none was told */
+    size_t map_length;
+    unsigned guard;
+    bool wanted; /* SET_FEATURES holds VHOST_F_LOG_ALL */
+    int fd;      /* of SET_LOG_FD; -1: none */
 };
 
 /* What the pending message waits for. */
@@ -108,10 +116,14 @@ struct bh_vhost_user {
     struct bh_features withheld; /* of the device, as the user wants it: put back between connections */
     bool config_change_due;      /* CONFIG_CHANGE_MSG waits for room in the channel */
     struct bh_vu_memory memory;
+    struct bh_vu_log log;
     struct bh_vu_ring *rings; /* dev->queue_count */
     struct bh_diag_limit limit;
     struct bh_vhost_user_counters counters;
 };
+
+/* Bits of SET_FEATURES that are vhost-user's own: offered always, never the device's to know. */
+#define BH_VU_OWN_FEATURES (UINT64_C(1) << VHOST_F_LOG_ALL | UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
 
 static inline bool bh_vu_has(const struct bh_vhost_user *server, unsigned protocol_feature)
 {
@@ -160,6 +172,13 @@ void bh_vu_waited(struct bh_vhost_user *server, enum bh_control control, unsigne
 /* The device's config changed: tell the front-end, where it gave us a channel. */
 void bh_vu_config_changed(struct bh_vhost_user *server);
 void bh_vu_close_backend(struct bh_vhost_user *server);
+
+/* --- log.c ----------------------------------------------------------------------------------------------- */
+
+/* Log, or log no more, as log.map and log.wanted now say. */
+void bh_vu_log_apply(struct bh_vhost_user *server);
+/* The connection ended: the log is the front-end's no more. */
+void bh_vu_log_forget(struct bh_vhost_user *server);
 
 /* --- ring.c ---------------------------------------------------------------------------------------------- */
 
