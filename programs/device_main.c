@@ -199,7 +199,8 @@ static int serve(struct process *process, int fd)
 {
     struct bh_device *dev = process->hosted->dev;
     int status = EXIT_FAILED;
-    int err = bh_vhost_user_create(process->loop, dev, fd, NULL, NULL, &owner_ops, process, &process->server);
+    int err =
+        bh_vhost_user_create(process->loop, dev, fd, NULL, NULL, NULL, &owner_ops, process, &process->server);
     if (err) {
         close(fd);
         bh_error(NULL, NULL, "it must be a Unix stream socket", "cannot serve on the socket: %s",

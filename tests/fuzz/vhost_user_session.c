@@ -206,7 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BH_ASSERT(bed.memory != MAP_FAILED);
     for (unsigned i = 0; i < RINGS; i++)
         bed.kick[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    BH_ASSERT(bh_vhost_user_create(bed.loop, hosted->dev, ends[0], "fuzz", &quiet, &owner_ops, &bed,
+    BH_ASSERT(bh_vhost_user_create(bed.loop, hosted->dev, ends[0], "fuzz", &quiet, NULL, &owner_ops, &bed,
                                    &server) == BH_OK);
 
     for (unsigned i = 0; i < STEPS_MAX && bed.at < bed.end; i++)

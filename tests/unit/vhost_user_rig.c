@@ -159,7 +159,7 @@ void rig_open(struct rig *rig, bool listening, const struct bh_features *withhel
         rig->peer = ends[1];
     }
     assert_int_equal(bh_drv_guest_create(&rig->guest, bh_daddr(RIG_BASE), 1u << 20), BH_OK);
-    assert_int_equal(bh_vhost_user_create(rig->loop, &rig->device.dev, ends[0], "rig", &rig->quiet,
+    assert_int_equal(bh_vhost_user_create(rig->loop, &rig->device.dev, ends[0], "rig", &rig->quiet, NULL,
                                           &owner_ops, rig, &rig->server),
                      BH_OK);
     if (listening)

@@ -272,8 +272,8 @@ static int start(struct bh_vhost_user *server, int fd, bool listening)
 }
 
 int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, const char *name,
-                         struct bh_diag_sink *sink, const struct bh_vhost_user_owner *owner_ops, void *owner,
-                         struct bh_vhost_user **out)
+                         struct bh_diag_sink *sink, struct bh_keeper *keeper,
+                         const struct bh_vhost_user_owner *owner_ops, void *owner, struct bh_vhost_user **out)
 {
     struct bh_vhost_user *server;
     int event, err = BH_ERR_NOMEM;

@@ -15,6 +15,7 @@
 
 #include <bulkhead/device.h>
 #include <bulkhead/impl/diag.h>
+#include <bulkhead/impl/keeper.h>
 #include <bulkhead/impl/loop.h>
 
 struct bh_vhost_user;
@@ -41,9 +42,14 @@ struct bh_vhost_user_counters {
  * Serve `dev` (not attached to a transport, its memory is `mem`) on the stream socket `fd`, which is listening or
  * connected, as SO_ACCEPTCONN says. `name` opens what is logged; it outlives the server. On failure the fd stays the
  * caller's. BH_ERR_INVAL: no Unix stream socket; BH_ERR_NOMEM; BH_ERR_IO.
+ *
+ * `keeper` may be NULL; it outlives the server. With one, this process may be killed at any moment: its successor, given
+ * the same options and what the keeper kept, goes on with the connection where it stood (docs/recovery.md). Such a
+ * successor of a process that served a connected socket has `fd` -1.
  */
 int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, const char *name,
-                         struct bh_diag_sink *sink, const struct bh_vhost_user_owner *owner_ops, void *owner,
+                         struct bh_diag_sink *sink, struct bh_keeper *keeper,
+                         const struct bh_vhost_user_owner *owner_ops, void *owner,
                          struct bh_vhost_user **server) BH_MUST_USE;
 /* Close the connection and listen no more; owner_ops->stopped is called, from the loop, when the device is quiet. */
 void bh_vhost_user_stop(struct bh_vhost_user *server);
