@@ -242,7 +242,7 @@ static struct client *client_add(struct system *system, int fd)
 static void accept_client(struct bh_loop_fd *watch, uint32_t events)
 {
     struct system *system = BH_LOOP_OWNER(watch, struct system, control_watch);
-    const int fd = accept4(system->control_fd, NULL, NULL, SOCK_CLOEXEC);
+    const int fd = bh_accept(&system->control_accept, watch, &system->sink, "control socket");
     if (fd >= 0)
         client_add(system, fd);
 }
@@ -267,6 +267,7 @@ int control_open(struct system *system, int owner_fd)
 
 void control_close(struct system *system)
 {
+    bh_accept_cancel(&system->control_accept);
     bh_loop_fd_remove(&system->control_watch);
     if (system->control_fd >= 0)
         close(system->control_fd);

@@ -14,6 +14,7 @@
 #include "engines/engine.h"
 #include "plan/plan.h"
 #include "supervise/supervise.h"
+#include <bulkhead/impl/accept.h>
 #include <bulkhead/impl/process.h>
 #include <jansson.h>
 
@@ -84,6 +85,7 @@ struct system {
     struct bh_loop_work settle;
     struct bh_loop_signal term, interrupt;
     struct bh_loop_fd notify_watch, control_watch;
+    struct bh_accept control_accept;
     int notify_fd, control_fd;
     struct client clients[CLIENTS_MAX];
     uint64_t began_ns;

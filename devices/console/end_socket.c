@@ -30,10 +30,10 @@ static void hung_up(struct bh_terminal_end *end)
 static void client_came(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_end_socket *s = BH_LOOP_OWNER(watch, struct bh_end_socket, watch);
-    int client = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int client = bh_accept(&s->accept, watch, s->sink, "console-socket");
 
     if (client < 0)
-        return; /* it went away again, or the host has no fd left: the next round tries again */
+        return; /* it went away again, or there is no fd for it */
     if (s->client >= 0) {
         bh_terminal_detach(s->terminal);
         if (send(s->client, taken_over, sizeof(taken_over) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
@@ -89,8 +89,12 @@ static int listen_on(const char *path, struct bh_diag_sink *sink)
 int bh_end_socket_start(struct bh_end_socket *s, struct bh_terminal *terminal, const char *path, int fd,
                         struct bh_diag_sink *sink)
 {
-    *s = (struct bh_end_socket){
-        .end = {.hung_up = hung_up}, .terminal = terminal, .listener = fd, .client = -1, .path = path};
+    *s = (struct bh_end_socket){.end = {.hung_up = hung_up},
+                                .terminal = terminal,
+                                .listener = fd,
+                                .client = -1,
+                                .path = path,
+                                .sink = sink};
     if (path) {
         fd = listen_on(path, sink);
         if (fd < 0)
@@ -115,6 +119,7 @@ int bh_end_socket_start(struct bh_end_socket *s, struct bh_terminal *terminal, c
 
 void bh_end_socket_stop(struct bh_end_socket *s)
 {
+    bh_accept_cancel(&s->accept);
     bh_loop_fd_remove(&s->watch);
     if (s->terminal->end == &s->end)
         bh_terminal_detach(s->terminal);

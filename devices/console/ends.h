@@ -10,7 +10,7 @@
 #define DEVICES_CONSOLE_ENDS_H
 
 #include "devices/console/terminal.h"
-#include <bulkhead/impl/diag.h>
+#include <bulkhead/impl/accept.h>
 #include <termios.h>
 
 /* --- stdin and stdout ------------------------------------------------------------------------------------
@@ -58,6 +58,8 @@ struct bh_end_socket {
     int client;       /* -1: none */
     const char *path; /* NULL: the listener was given as an fd */
     struct bh_loop_fd watch;
+    struct bh_accept accept;
+    struct bh_diag_sink *sink;
 };
 /*
  * Listen on `path`, or on `fd` when `path` is NULL. One client at a time: a later one takes over, the former

@@ -27,7 +27,7 @@ static void attempt(struct bh_loop_timer *timer);
 static void came(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_link_meet *meet = BH_LOOP_OWNER(watch, struct bh_link_meet, watch);
-    int fd = accept4(meet->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd = bh_accept(&meet->accept, watch, NULL, "link-path");
 
     if (fd < 0)
         return;
@@ -129,6 +129,7 @@ void bh_link_meet_again(struct bh_link_meet *meet, unsigned delay_ms)
 void bh_link_meet_stop(struct bh_link_meet *meet)
 {
     bh_loop_timer_cancel(&meet->retry);
+    bh_accept_cancel(&meet->accept);
     bh_loop_fd_remove(&meet->watch);
     if (meet->listener >= 0) {
         unlink(meet->path);

@@ -8,7 +8,7 @@
 #ifndef DEVICES_NET_LINK_MEET_H
 #define DEVICES_NET_LINK_MEET_H
 
-#include <bulkhead/impl/loop.h>
+#include <bulkhead/impl/accept.h>
 
 struct bh_link_meet {
     struct bh_loop *loop;
@@ -17,6 +17,7 @@ struct bh_link_meet {
     bool busy;    /* a connection is up: others are turned away */
     void (*met)(struct bh_link_meet *meet, int fd);
     struct bh_loop_fd watch;
+    struct bh_accept accept; /* beside it */
     struct bh_loop_timer retry;
 };
 

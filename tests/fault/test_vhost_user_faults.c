@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The next front-end finds a working device. */
@@ -286,6 +288,119 @@ static void a_server_is_stopped_while_requests_are_in_flight(void **state)
     rig_close(&rig); /* gives them back, and sees it stopped */
 }
 
+/* Gives an empty kick fd that waits, in the moment between the loop's finding it readable and our reading it. */
+struct thief {
+    struct bh_loop_fd watch;
+    int kick;
+};
+
+static void steal(struct bh_loop_fd *watch, uint32_t events)
+{
+    struct thief *thief = BH_LOOP_OWNER(watch, struct thief, watch);
+    uint64_t count;
+    assert_int_equal(read(watch->fd, &count, sizeof(count)), sizeof(count));
+    assert_int_equal(read(thief->kick, &count, sizeof(count)), sizeof(count));
+    assert_int_equal(fcntl(thief->kick, F_SETFL, fcntl(thief->kick, F_GETFL) & ~O_NONBLOCK), 0);
+}
+
+static void a_kick_that_is_taken_away_again_stops_nobody(void **state)
+{
+    struct thief thief;
+    struct rig rig;
+    const int first = eventfd(0, EFD_CLOEXEC);
+    (void)state;
+    rig_open(&rig, true, NULL);
+    rig_up(&rig, 0);
+    thief.kick = rig.kick[0];
+    assert_int_equal(bh_loop_fd_add(rig.loop, &thief.watch, first, BH_LOOP_READ, steal), BH_OK);
+    assert_int_equal(write(first, &(uint64_t){1}, 8), 8); /* ready first, called first */
+    assert_int_equal(write(rig.kick[0], &(uint64_t){1}, 8), 8);
+    alarm(10);
+    rig_pump(&rig);
+    alarm(0);
+    bh_loop_fd_remove(&thief.watch);
+    close(first);
+    rig_add(&rig, 0, 16);
+    rig_pump(&rig);
+    assert_int_equal(rig_take(&rig, 0), 1);
+    rig_close(&rig);
+}
+
+static int give_ring_socket(struct rig *rig, uint32_t request, int fd)
+{
+    return rig_ask(rig, request, &(uint64_t){0}, 8, &fd, 1);
+}
+
+static void a_full_socket_that_waits_is_no_call_fd_to_wait_for(void **state)
+{
+    struct rig rig;
+    int ends[2];
+    (void)state;
+    rig_open(&rig, true, NULL);
+    rig_up(&rig, 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(give_ring_socket(&rig, VHOST_USER_SET_VRING_CALL, ends[0]), 0);
+    while (send(ends[0], &ends, sizeof(ends), MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(fcntl(ends[0], F_SETFL, fcntl(ends[0], F_GETFL) & ~O_NONBLOCK), 0);
+    rig_add(&rig, 0, 16);
+    alarm(10);
+    rig_pump(&rig);
+    alarm(0);
+    assert_int_equal(rig_take(&rig, 0), 1);
+    close(ends[0]);
+    close(ends[1]);
+    rig_close(&rig);
+}
+
+/*
+ * A connection whose other end the front-end gave to us stays open when the front-end has gone, as if it were still
+ * there: its slot is taken, and nothing more; a stop ends it.
+ */
+static void a_front_end_that_leaves_its_own_end_with_us_is_ended_by_a_stop(void **state)
+{
+    const unsigned fds = rig_fd_count();
+    struct rig rig;
+    (void)state;
+    rig_open(&rig, true, NULL);
+    rig_up(&rig, 0);
+    assert_int_equal(give_ring_socket(&rig, VHOST_USER_SET_VRING_CALL, rig.peer), 0);
+    rig_hang_up(&rig);
+    rig_pump(&rig);
+    assert_true(rig.connected);
+    rig_close(&rig); /* sees it stopped */
+    assert_int_equal(rig_fd_count(), fds);
+}
+
+static void without_fds_left_the_server_rests(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct rlimit before, none;
+    struct rig rig;
+    int calls = 0;
+    (void)state;
+    rig_open(&rig, true, NULL);
+    rig_hang_up(&rig);
+    rig_pump(&rig);
+    const socklen_t length = (socklen_t)rig.path[sizeof(rig.path) - 1];
+    memcpy(address.sun_path, rig.path, length);
+    rig.peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){(rlim_t)rig.peer + 1, before.rlim_max};
+    assert_int_equal(connect(rig.peer, (struct sockaddr *)&address, (socklen_t)sizeof(sa_family_t) + length),
+                     0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (unsigned i = 0; i < 100; i++)
+        calls += bh_loop_step(rig.loop, 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(rig.connected);
+    assert_in_range(calls, 1, 20);
+    for (unsigned i = 0; i < 100 && !rig.connected; i++)
+        assert_true(bh_loop_step(rig.loop, 20) >= 0);
+    assert_true(rig.connected);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +414,10 @@ int main(void)
         cmocka_unit_test(one_that_never_reads_its_answers_stops_only_itself),
         cmocka_unit_test(a_connected_server_ends_with_its_peer),
         cmocka_unit_test(a_server_is_stopped_while_requests_are_in_flight),
+        cmocka_unit_test(a_kick_that_is_taken_away_again_stops_nobody),
+        cmocka_unit_test(a_full_socket_that_waits_is_no_call_fd_to_wait_for),
+        cmocka_unit_test(a_front_end_that_leaves_its_own_end_with_us_is_ended_by_a_stop),
+        cmocka_unit_test(without_fds_left_the_server_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

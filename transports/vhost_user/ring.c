@@ -8,6 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Chains per turn, so that a busy queue lets the others and the socket have theirs. */
@@ -84,11 +87,40 @@ void bh_vu_ring_drop_kick(struct bh_vu_ring *ring)
     bh_loop_timer_cancel(&ring->poll);
 }
 
+/*
+ * The peer shares the description of every fd that it gave us, so O_NONBLOCK is its to clear again, and what epoll
+ * saw its to take away. So each read and write says by itself that it must not wait, where the kernel has a way:
+ *
+ *   sockets                   MSG_DONTWAIT
+ *   reads of eventfds, pipes  RWF_NOWAIT (eventfds since Linux 5.12; before, O_NONBLOCK alone)
+ *   writes of eventfds, pipes none: room is asked for first
+ *
+ * In the last case a peer that fills the counter to the brim, in the moment between the question and the write, stops
+ * its own back-end: the process serves no one else, and SIGKILL ends it, which its supervisor sends after SIGTERM.
+ */
+static bool is_socket(int fd)
+{
+    struct stat what;
+    return fstat(fd, &what) == 0 && S_ISSOCK(what.st_mode);
+}
+
+static ssize_t take_kick(const struct bh_vu_ring *ring)
+{
+    uint64_t count;
+    struct iovec part = {.iov_base = &count, .iov_len = sizeof(count)};
+    ssize_t got;
+    if (ring->kick_is_socket)
+        return recv(ring->kick.fd, &count, sizeof(count), MSG_DONTWAIT);
+    got = preadv2(ring->kick.fd, &part, 1, -1, RWF_NOWAIT);
+    if (got < 0 && errno == EOPNOTSUPP)
+        got = read(ring->kick.fd, &count, sizeof(count));
+    return got;
+}
+
 static void kicked(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_vu_ring *ring = BH_LOOP_OWNER(watch, struct bh_vu_ring, kick);
-    uint64_t count;
-    ssize_t got = events & BH_LOOP_READ ? read(watch->fd, &count, sizeof(count)) : 0;
+    const ssize_t got = events & BH_LOOP_READ ? take_kick(ring) : 0;
     /* A pipe whose other end is gone, or what can never be read: nobody will kick any more. */
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
         bh_vu_ring_drop_kick(ring);
@@ -200,6 +232,7 @@ int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd)
     bh_vu_ring_drop_kick(ring);
     if (fd >= 0) {
         bh_vu_never_block(fd);
+        ring->kick_is_socket = is_socket(fd);
         if (bh_loop_fd_add(ring->server->loop, &ring->kick, fd, 0, kicked)) {
             ring->kick.fd = -1;
             close(fd);
@@ -212,24 +245,26 @@ int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd)
     return BH_OK;
 }
 
-static void replace(int *old, int fd)
+static void replace(int *old, bool *socket, int fd)
 {
     if (*old >= 0)
         close(*old);
-    if (fd >= 0)
+    if (fd >= 0) {
         bh_vu_never_block(fd);
+        *socket = is_socket(fd);
+    }
     *old = fd;
 }
 
-/*
- * "8-byte value ... has no meaning"; a full one has been signalled already. Its O_NONBLOCK is the peer's to clear
- * again, so room is asked for first.
- */
-static void signal_fd(int fd)
+/* "8-byte value ... has no meaning"; a full one has been signalled already. */
+static void signal_fd(int fd, bool socket)
 {
     const uint64_t one = 1;
     struct pollfd room = {.fd = fd, .events = POLLOUT};
-    if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT) {
+    if (socket) {
+        ssize_t put = send(fd, &one, sizeof(one), MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)put;
+    } else if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT) {
         ssize_t put = write(fd, &one, sizeof(one));
         (void)put;
     }
@@ -237,22 +272,22 @@ static void signal_fd(int fd)
 
 void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd)
 {
-    replace(&ring->call_fd, fd);
+    replace(&ring->call_fd, &ring->call_is_socket, fd);
     if (fd >= 0 && ring->call_missed) {
         ring->call_missed = false;
-        signal_fd(fd);
+        signal_fd(fd, ring->call_is_socket);
     }
 }
 
 void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd)
 {
-    replace(&ring->err_fd, fd);
+    replace(&ring->err_fd, &ring->err_is_socket, fd);
 }
 
 void bh_vu_ring_notify(struct bh_vu_ring *ring)
 {
     if (ring->call_fd >= 0)
-        signal_fd(ring->call_fd);
+        signal_fd(ring->call_fd, ring->call_is_socket);
     else
         ring->call_missed = true;
     tell_of_marks(ring->server);
@@ -261,5 +296,5 @@ void bh_vu_ring_notify(struct bh_vu_ring *ring)
 void bh_vu_ring_error(struct bh_vu_ring *ring)
 {
     if (ring->err_fd >= 0)
-        signal_fd(ring->err_fd);
+        signal_fd(ring->err_fd, ring->err_is_socket);
 }

@@ -113,9 +113,9 @@ static int open_connection(struct bh_vhost_user *server, int fd)
 static void accept_ready(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, listen);
-    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd = bh_accept(&server->accept, watch, server->sink, server->name);
     if (fd < 0)
-        return; /* it went away again, or somebody else took it */
+        return; /* it went away again, somebody else took it, or there is no fd for it */
     if (open_connection(server, fd)) {
         close(fd);
         return;
@@ -330,6 +330,7 @@ void bh_vhost_user_stop(struct bh_vhost_user *server)
         return;
     server->stopping = true;
     if (server->listen.fd >= 0) {
+        bh_accept_cancel(&server->accept);
         bh_loop_fd_remove(&server->listen);
         close(server->listen.fd);
         server->listen.fd = -1;

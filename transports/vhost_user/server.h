@@ -23,6 +23,7 @@
 #include "transports/vhost_user/codec.h"
 #include "transports/vhost_user/memory.h"
 #include "transports/vhost_user/vhost_user.h"
+#include <bulkhead/impl/accept.h>
 #include <bulkhead/impl/transport.h>
 
 /*
@@ -47,6 +48,7 @@ struct bh_vu_ring {
     struct bh_loop_timer poll; /* set while the ring runs without a kick fd */
     struct bh_loop_work run;
     int call_fd, err_fd; /* -1: none */
+    bool kick_is_socket, call_is_socket, err_is_socket;
 };
 
 enum bh_vu_phase {
@@ -99,6 +101,7 @@ struct bh_vhost_user {
     void *owner;
 
     struct bh_loop_fd listen;    /* .fd -1: serves a connected socket */
+    struct bh_accept accept;     /* beside `listen` */
     struct bh_loop_fd conn;      /* .fd -1: none */
     struct bh_loop_fd backend;   /* the channel of BACKEND_REQ; .fd -1: none */
     struct bh_loop_fd lost;      /* eventfd: a SIGBUS took memory away */
