@@ -40,6 +40,32 @@ static int bind_socket(const char *name, int type)
     return fd;
 }
 
+static void close_sockets(struct unit *unit)
+{
+    if (unit->listen_fd >= 0)
+        close(unit->listen_fd);
+    if (unit->control_fd >= 0)
+        close(unit->control_fd);
+    unit->listen_fd = unit->control_fd = -1;
+}
+
+/* New ones each time: nobody who connected to a dead backend waits in their queues. */
+static int make_sockets(struct unit *unit)
+{
+    const char *listen_name = unit->system->plan->devices[unit->plan_index].socket;
+    char control_name[UNIT_NAME_MAX + 8];
+    close_sockets(unit);
+    unit->listen_fd = bind_socket(listen_name, SOCK_STREAM);
+    snprintf(control_name, sizeof(control_name), "%s.ctl", unit->name);
+    if (unit->listen_fd >= 0)
+        unit->control_fd = bind_socket(control_name, SOCK_STREAM);
+    if (unit->control_fd >= 0)
+        return BH_OK;
+    snprintf(unit->why, sizeof(unit->why), "its socket %s cannot be made: %s",
+             unit->listen_fd >= 0 ? control_name : listen_name, strerror(errno));
+    return BH_ERR_IO;
+}
+
 static void device_exited(struct bh_process *process, const siginfo_t *info)
 {
     struct unit *unit = BH_LOOP_OWNER(process, struct unit, process);
@@ -64,23 +90,23 @@ void device_close(struct unit *unit)
     console_close(unit->console);
     unit->console = NULL;
     bh_log_pipe_close(&unit->log);
-    if (unit->listen_fd >= 0)
-        close(unit->listen_fd);
-    unit->listen_fd = -1;
+    close_sockets(unit);
 }
 
 /* --- starting ---------------------------------------------------------------------------------------------- */
 
-/* "--fd=3", then one word an option; freed by free_words. */
+/* The fds of start_process, then one word an option; freed by free_words. */
 static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device,
                            const char *program)
 {
-    char **words = calloc(device->option_count + 4, sizeof(*words));
+    char **words = calloc(device->option_count + 5, sizeof(*words));
     size_t count = 0;
     if (!words)
         return NULL;
     words[count++] = strdup(program);
     if (asprintf(&words[count], "--fd=%d", BH_PROCESS_FIRST_FD) >= 0)
+        count++;
+    if (asprintf(&words[count], "--control-fd=%d", BH_PROCESS_FIRST_FD + 1) >= 0)
         count++;
     for (size_t i = 0; i < device->option_count; i++)
         if (asprintf(&words[count], "--%s=%s", device->options[i].name, device->options[i].value) >= 0)
@@ -103,7 +129,7 @@ static int start_process(struct unit *unit, const char *program)
 {
     struct system *system = unit->system;
     const struct bh_plan_device *device = &system->plan->devices[unit->plan_index];
-    const int fds[] = {unit->listen_fd, system->dir.lock_fd};
+    const int fds[] = {unit->listen_fd, unit->control_fd, system->dir.lock_fd};
     char notify[BH_RUN_PATH_MAX + 40];
     snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/%s", system->dir.path, notify_name);
     const char *const environment[] = {notify, NULL};
@@ -118,7 +144,7 @@ static int start_process(struct unit *unit, const char *program)
         .out = stream >= 0 ? stream : unit->log.write_fd,
         .err = unit->log.write_fd,
         .fds = fds,
-        .fd_count = 2,
+        .fd_count = 3,
     };
     const int err = bh_process_start(&unit->process, &spec, system->loop, device_exited);
     free_words(words);
@@ -134,15 +160,9 @@ int device_start(struct unit *unit)
         snprintf(unit->why, sizeof(unit->why), "there is no program bulkhead-%s", device->class_name);
         return err;
     }
-    /* A new socket each time: nobody who connected to a dead backend waits in its queue. */
-    if (unit->listen_fd >= 0)
-        close(unit->listen_fd);
-    unit->listen_fd = bind_socket(device->socket, SOCK_STREAM);
-    if (unit->listen_fd < 0) {
-        snprintf(unit->why, sizeof(unit->why), "its socket %s cannot be made: %s", device->socket,
-                 strerror(errno));
-        return BH_ERR_IO;
-    }
+    err = make_sockets(unit);
+    if (err)
+        return err;
     err = start_process(unit, program);
     if (err)
         snprintf(unit->why, sizeof(unit->why), "%.120s cannot be started: %s", program, bh_err_text(err));

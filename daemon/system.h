@@ -49,7 +49,7 @@ struct unit {
     uint64_t started_ns;
     /* a device process */
     struct bh_process process;
-    int listen_fd;
+    int listen_fd, control_fd; /* of front-ends; of who asks the process itself */
     struct console *console; /* NULL: no console, or one that is elsewhere */
     /* a domain */
     struct bh_engine_domain *run;

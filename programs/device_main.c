@@ -5,6 +5,7 @@
  */
 #include "programs/device.h"
 
+#include "programs/device_control.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/notify.h>
 #include <fcntl.h>
@@ -23,6 +24,8 @@ struct process_values {
     char *socket_path;
     uint64_t fd;
     char *features;
+    char *control;
+    uint64_t control_fd;
     bool print_capabilities, help, version;
 };
 #define AT(member) offsetof(struct process_values, member)
@@ -48,6 +51,19 @@ const struct bh_option bh_device_process_options[] = {
      .arg = "-WORD,...",
      .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number",
      .ref = "virtio-1.4 6"},
+    {.name = "control",
+     .type = BH_OPT_PATH,
+     .offset = AT(control),
+     .cli_only = true,
+     .help = "Listen for control clients on this Unix socket: JSON, a line each way"},
+    {.name = "control-fd",
+     .type = BH_OPT_UINT,
+     .offset = AT(control_fd),
+     .min = 3,
+     .max = INT32_MAX,
+     .arg = "FD",
+     .cli_only = true,
+     .help = "The same on an inherited socket that listens"},
     {.name = "print-capabilities",
      .type = BH_OPT_BOOL,
      .offset = AT(print_capabilities),
@@ -76,9 +92,16 @@ struct process {
     struct bh_mem mem;
     struct bh_hosted *hosted;
     struct bh_vhost_user *server;
+    struct bh_control_subject subject;
+    struct bh_control_socket *control;
     struct bh_loop_signal term, interrupt;
     struct bh_loop_timer patience;
     bool abandoned; /* the loop ended before the device was quiet */
+};
+
+struct sockets {
+    int serve, control; /* -1: none, or taken over by who serves on it */
+    bool made_serve, made_control;
 };
 
 /* --- what is printed and done ---------------------------------------------------------------------------- */
@@ -121,6 +144,9 @@ static bool has_word(int argc, char **argv, const char *word)
 
 static void connected(struct bh_vhost_user *server, void *owner, bool is)
 {
+    struct process *process = owner;
+    process->subject.connected = is;
+    process->subject.before = *bh_vhost_user_counters(server);
     (void)bh_notify("STATUS=%s", is ? "serving a front-end" : "waiting for a front-end");
 }
 
@@ -161,52 +187,104 @@ static void terminated(struct bh_loop_signal *source, const struct signalfd_sigi
                                  : BH_LOOP_OWNER(source, struct process, interrupt));
 }
 
-/* The socket that the process serves on, from one of three places. *made: it is ours to remove at the end. */
-static int open_socket(struct process *process, int *fd, bool *made)
+static int take_inherited(const char *option, uint64_t value, int *fd)
 {
-    const struct process_values *values = &process->values;
-    struct bh_listen_fd passed;
-    size_t passed_count = 0;
-    *made = false;
-    if (values->socket_path && values->fd != NO_FD) {
-        bh_error(NULL, NULL, NULL, "--socket-path and --fd exclude each other");
+    *fd = (int)value;
+    if (fcntl(*fd, F_SETFD, FD_CLOEXEC) == 0)
+        return BH_OK;
+    bh_error(NULL, NULL, NULL, "--%s=%llu is no open file descriptor", option, (unsigned long long)value);
+    return BH_ERR_INVAL;
+}
+
+/* The two that a service manager may pass: one named "control", and the other one. */
+static void take_passed(struct sockets *sockets)
+{
+    struct bh_listen_fd passed[2];
+    size_t count = 0;
+    if (bh_listen_fds(passed, BH_COUNT(passed), &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        int *fd = strcmp(passed[i].name, "control") == 0 ? &sockets->control : &sockets->serve;
+        if (*fd < 0)
+            *fd = passed[i].fd;
+        else
+            close(passed[i].fd);
+    }
+}
+
+/* From one of three places: a path, an inherited fd, a service manager. */
+static int open_one(const struct process_values *values, bool control, int *fd, bool *made)
+{
+    const char *path = control ? values->control : values->socket_path;
+    const uint64_t inherited = control ? values->control_fd : values->fd;
+    const char *path_option = control ? "control" : "socket-path", *fd_option = control ? "control-fd" : "fd";
+    int err = BH_OK;
+    if (path && inherited != NO_FD) {
+        bh_error(NULL, NULL, NULL, "--%s and --%s exclude each other", path_option, fd_option);
         return BH_ERR_INVAL;
     }
-    if (values->socket_path) {
-        int err = bh_socket_listen(values->socket_path, NULL, fd);
+    if (path) {
+        err = bh_socket_listen(path, control, NULL, fd);
         *made = !err;
+    } else if (inherited != NO_FD) {
+        err = take_inherited(fd_option, inherited, fd);
+    }
+    return err;
+}
+
+static int open_sockets(struct process *process, struct sockets *sockets)
+{
+    int err = open_one(&process->values, false, &sockets->serve, &sockets->made_serve);
+    if (!err)
+        err = open_one(&process->values, true, &sockets->control, &sockets->made_control);
+    if (!err && (sockets->serve < 0 || sockets->control < 0))
+        take_passed(sockets);
+    if (err || sockets->serve >= 0)
         return err;
-    }
-    if (values->fd != NO_FD) {
-        *fd = (int)values->fd;
-        if (fcntl(*fd, F_SETFD, FD_CLOEXEC) < 0) {
-            bh_error(NULL, NULL, NULL, "--fd=%llu is no open file descriptor",
-                     (unsigned long long)values->fd);
-            return BH_ERR_INVAL;
-        }
-        return BH_OK;
-    }
-    if (!bh_listen_fds(&passed, 1, &passed_count) && passed_count == 1) {
-        *fd = passed.fd;
-        return BH_OK;
-    }
     bh_error(NULL, NULL, "give --socket-path=PATH or --fd=FD; --help tells more",
              "there is no socket to serve on");
     return BH_ERR_INVAL;
 }
 
-static int serve(struct process *process, int fd)
+/* Those that we made are removed, those that nobody took are closed. */
+static void close_sockets(struct process *process, const struct sockets *sockets)
+{
+    if (sockets->serve >= 0)
+        close(sockets->serve);
+    if (sockets->control >= 0)
+        close(sockets->control);
+    if (sockets->made_serve)
+        (void)unlink(process->values.socket_path);
+    if (sockets->made_control)
+        (void)unlink(process->values.control);
+}
+
+static int start_control(struct process *process, struct sockets *sockets)
+{
+    int err = sockets->control < 0
+                  ? BH_OK
+                  : bh_control_open(process->loop, sockets->control, &process->subject, &process->control);
+    if (!err)
+        sockets->control = -1;
+    else
+        bh_error(NULL, NULL, "it must be a Unix stream socket that listens",
+                 "nobody can be served on the control socket: %s", bh_err_text(err));
+    return err;
+}
+
+static int serve(struct process *process, struct sockets *sockets)
 {
     struct bh_device *dev = process->hosted->dev;
     int status = EXIT_FAILED;
-    int err =
-        bh_vhost_user_create(process->loop, dev, fd, NULL, NULL, NULL, &owner_ops, process, &process->server);
+    int err = bh_vhost_user_create(process->loop, dev, sockets->serve, NULL, NULL, NULL, &owner_ops, process,
+                                   &process->server);
     if (err) {
-        close(fd);
         bh_error(NULL, NULL, "it must be a Unix stream socket", "cannot serve on the socket: %s",
                  bh_err_text(err));
         return err == BH_ERR_INVAL ? EXIT_USAGE : EXIT_FAILED;
     }
+    sockets->serve = -1;
+    process->subject.server = process->server;
     if (bh_loop_signal_add(process->loop, &process->term, SIGTERM, terminated) ||
         bh_loop_signal_add(process->loop, &process->interrupt, SIGINT, terminated)) {
         bh_error(NULL, NULL, NULL, "cannot wait for signals");
@@ -218,6 +296,7 @@ static int serve(struct process *process, int fd)
     bh_loop_signal_remove(&process->term);
     bh_loop_signal_remove(&process->interrupt);
     process->abandoned = status != EXIT_OK;
+    process->subject.server = NULL;
     if (status == EXIT_OK)
         bh_vhost_user_destroy(process->server);
     return status;
@@ -226,8 +305,8 @@ static int serve(struct process *process, int fd)
 static int run(struct process *process)
 {
     struct bh_features withheld = {{0}};
-    bool made = false;
-    int fd, status = EXIT_USAGE;
+    struct sockets sockets = {.serve = -1, .control = -1};
+    int status = EXIT_USAGE;
     if (process->values.features && bh_features_parse(process->values.features, &withheld, NULL))
         return EXIT_USAGE;
     if (bh_loop_create(&process->loop)) {
@@ -241,14 +320,13 @@ static int run(struct process *process)
         goto destroy_loop;
     }
     bh_device_withhold(process->hosted->dev, &withheld);
-    if (open_socket(process, &fd, &made))
-        goto destroy_device;
-    status = serve(process, fd);
-    if (made)
-        (void)unlink(process->values.socket_path);
+    process->subject.hosted = process->hosted;
+    if (!open_sockets(process, &sockets) && !start_control(process, &sockets))
+        status = serve(process, &sockets);
+    bh_control_close(process->control);
+    close_sockets(process, &sockets);
     if (process->abandoned)
         _exit(EXIT_FAILED); /* what is in flight still points into our memory: nothing may be freed */
-destroy_device:
     process->class->destroy(process->hosted);
 destroy_loop:
     bh_loop_destroy(process->loop);
@@ -264,6 +342,7 @@ int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
         {NULL, NULL, NULL},
     };
     int next, status = EXIT_USAGE;
+    process.subject = (struct bh_control_subject){.options = sets, .version = BULKHEAD_VERSION};
     snprintf(process.tag, sizeof(process.tag), "bulkhead-%s", class->name);
     bh_diag_text_init(&process.text, STDERR_FILENO, process.tag);
     bh_diag_set_default(&process.text.sink);

@@ -33,11 +33,11 @@ static int replace_stale(const struct sockaddr_un *address, const struct bh_diag
     if (lstat(address->sun_path, &file))
         return BH_OK; /* nothing there: bind says what else is wrong */
     if (!S_ISSOCK(file.st_mode)) {
-        bh_error(sink, where, "choose another --socket-path", "it is there already and is no socket");
+        bh_error(sink, where, "choose another path", "it is there already and is no socket");
         return BH_ERR_BUSY;
     }
     if (in_use(address)) {
-        bh_error(sink, where, "stop that process or choose another --socket-path",
+        bh_error(sink, where, "stop that process or choose another path",
                  "another process serves this socket");
         return BH_ERR_BUSY;
     }
@@ -45,7 +45,7 @@ static int replace_stale(const struct sockaddr_un *address, const struct bh_diag
     return BH_OK;
 }
 
-int bh_socket_listen(const char *path, struct bh_diag_sink *sink, int *out)
+int bh_socket_listen(const char *path, bool ours_alone, struct bh_diag_sink *sink, int *out)
 {
     const struct bh_diag_where where = {.file = path};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -60,7 +60,9 @@ int bh_socket_listen(const char *path, struct bh_diag_sink *sink, int *out)
     if (err)
         return err;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) || listen(fd, 4)) {
+    /* The file that bind makes has the socket's mode, less the umask. */
+    if (fd < 0 || (ours_alone && fchmod(fd, 0600)) ||
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) || listen(fd, 4)) {
         bh_error(sink, &where, NULL, "cannot listen on it: %s", strerror(errno));
         if (fd >= 0)
             close(fd);

@@ -229,6 +229,21 @@ static void destroy(struct bh_hosted *hosted)
 /* [vhost-user, "vhost-user-blk"] */
 static const char *const capabilities[] = {"read-only", "blk-file", NULL};
 
+#define COUNTER(member) BH_CLASS_COUNTER(struct bh_blk, counters.member)
+static const struct bh_class_counter counters[] = {
+    {"reads", COUNTER(reads), "reads"},
+    {"writes", COUNTER(writes), "writes"},
+    {"flushes", COUNTER(flushes), "flushes"},
+    {"discards", COUNTER(discards), "discards"},
+    {"write_zeroes", COUNTER(write_zeroes), "writes of zeroes"},
+    {"ids", COUNTER(ids), "reads of the serial number"},
+    {"io_errors", COUNTER(io_errors), "answered with an error since the store failed"},
+    {"refused", COUNTER(refused), "answered with an error since the request was wrong"},
+    {"no_space", COUNTER(no_space), "of io_errors: the host is full"},
+    {"unanswerable", COUNTER(unanswerable), "chains without room for a status"},
+    {NULL},
+};
+
 const struct bh_hosted_class bh_blk_hosted = {
     .name = "blk",
     .summary = "a disk: a raw image, a block device, or memory",
@@ -236,6 +251,7 @@ const struct bh_hosted_class bh_blk_hosted = {
     .options = bh_blk_option_table,
     .values_size = sizeof(struct bh_blk_options),
     .capabilities = capabilities,
+    .counters = counters,
     .create = create,
     .destroy = destroy,
 };

@@ -133,6 +133,56 @@ static void destroy(struct bh_hosted *hosted)
     free_host(host);
 }
 
+/* --- the control socket ------------------------------------------------------------------------------------ */
+
+struct resize_values {
+    uint64_t cols, rows;
+};
+
+static const struct bh_option resize_arguments[] = {
+    {.name = "cols",
+     .type = BH_OPT_UINT,
+     .offset = offsetof(struct resize_values, cols),
+     .max = UINT16_MAX,
+     .required = true,
+     .help = "width in characters",
+     .ref = "virtio-1.4 5.3.4"},
+    {.name = "rows",
+     .type = BH_OPT_UINT,
+     .offset = offsetof(struct resize_values, rows),
+     .max = UINT16_MAX,
+     .required = true,
+     .help = "height in characters",
+     .ref = "virtio-1.4 5.3.4"},
+    {.name = NULL},
+};
+
+static int resize(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
+{
+    struct console_host *host = BH_CONTAINER(hosted, struct console_host, hosted);
+    const struct resize_values *v = values;
+
+    bh_terminal_resize(&host->terminal, (uint16_t)v->cols, (uint16_t)v->rows);
+    return BH_OK;
+}
+
+static const struct bh_class_verb verbs[] = {
+    {.name = "resize",
+     .summary = "tell the guest another size of its terminal",
+     .arguments = resize_arguments,
+     .values_size = sizeof(struct resize_values),
+     .run = resize},
+    {.name = NULL},
+};
+
+#define COUNTER(member) BH_CLASS_COUNTER(struct bh_console, counters.member)
+static const struct bh_class_counter counters[] = {
+    {"emergency", COUNTER(emergency), "characters written through config space"},
+    {"emergency_dropped", COUNTER(emergency_dropped), "of those, the ones that the port had no room for"},
+    {"held", COUNTER(held), "times the guest's output waited for the port"},
+    {NULL},
+};
+
 static const char *const capabilities[] = {NULL};
 
 const struct bh_hosted_class bh_console_hosted = {
@@ -142,6 +192,8 @@ const struct bh_hosted_class bh_console_hosted = {
     .options = bh_console_options,
     .values_size = sizeof(struct bh_console_values),
     .capabilities = capabilities,
+    .verbs = verbs,
+    .counters = counters,
     .create = create,
     .destroy = destroy,
 };

@@ -130,6 +130,20 @@ static void destroy(struct bh_hosted *hosted)
 
 static const char *const capabilities[] = {NULL};
 
+#define COUNTER(member) BH_CLASS_COUNTER(struct bh_net, counters.member)
+static const struct bh_class_counter counters[] = {
+    {"tx_frames", COUNTER(tx_frames), "frames from the guest"},
+    {"rx_frames", COUNTER(rx_frames), "frames to the guest"},
+    {"tx_short", COUNTER(tx_short), "dropped: no whole Ethernet header"},
+    {"tx_long", COUNTER(tx_long), "dropped: longer than the port's largest"},
+    {"tx_bad_header", COUNTER(tx_bad_header), "dropped: an offload that was not negotiated"},
+    {"tx_no_link", COUNTER(tx_no_link), "dropped: the cable is out"},
+    {"tx_held", COUNTER(tx_held), "times the guest's frames waited for the port"},
+    {"rx_bad", COUNTER(rx_bad), "dropped: shorter or longer than a frame may be"},
+    {"rx_no_room", COUNTER(rx_no_room), "dropped: the guest's buffers are too small"},
+    {NULL},
+};
+
 const struct bh_hosted_class bh_net_hosted = {
     .name = "net",
     .summary = "a network card on a user-mode network or a link to another net",
@@ -137,6 +151,7 @@ const struct bh_hosted_class bh_net_hosted = {
     .options = bh_net_options,
     .values_size = sizeof(struct bh_net_values),
     .capabilities = capabilities,
+    .counters = counters,
     .create = create,
     .destroy = destroy,
 };

@@ -57,6 +57,15 @@ static void destroy(struct bh_hosted *hosted)
 
 static const char *const capabilities[] = {NULL};
 
+#define COUNTER(member) BH_CLASS_COUNTER(struct bh_rng, counters.member)
+static const struct bh_class_counter counters[] = {
+    {"bytes", COUNTER(bytes), "bytes given"},
+    {"short_buffers", COUNTER(short_buffers), "buffers answered with fewer bytes than asked"},
+    {"source_dry", COUNTER(source_dry), "times the source had nothing"},
+    {"source_errors", COUNTER(source_errors), "times the source failed"},
+    {NULL},
+};
+
 const struct bh_hosted_class bh_rng_hosted = {
     .name = "rng",
     .summary = "entropy from the host's generator or a file",
@@ -64,6 +73,7 @@ const struct bh_hosted_class bh_rng_hosted = {
     .options = bh_rng_options,
     .values_size = sizeof(struct bh_rng_values),
     .capabilities = capabilities,
+    .counters = counters,
     .create = create,
     .destroy = destroy,
 };

@@ -36,6 +36,31 @@ def features_of(peer):
     return bits
 
 
+class Client:
+    """Of a control socket."""
+
+    def __init__(self, path, test):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.settimeout(WAIT)
+        self.lines = self.socket.makefile("rb")
+        test.addCleanup(self.socket.close)
+        test.addCleanup(self.lines.close)
+
+    def read(self):
+        """The next answer; None when the other end has closed."""
+        line = self.lines.readline()
+        return json.loads(line) if line else None
+
+    def line(self, line):
+        self.socket.sendall(line + b"\n")
+        return self.read()
+
+    def ask(self, **request):
+        return self.line(json.dumps({"v": 1, **request}).encode())
+
+
 class Program(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="bh-p.")
@@ -134,6 +159,143 @@ class Program(unittest.TestCase):
         first.terminate()
         self.ends(first, 0)
 
+    # --- the control socket ---
+
+    def control(self, program, *options):
+        """A device with a control socket, served on a connection that waits; and a client of the socket."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX)
+        self.addCleanup(ours.close)
+        path = str(Path(self.folder.name) / program.name)
+        process = self.start(program, f"--fd={theirs.fileno()}", f"--control={path}", *options, fds=(theirs.fileno(),))
+        theirs.close()
+        self.wait_for("READY=1")
+        return process, ours, Client(path, self)
+
+    def test_control_tells_what_it_is_how_it_is_and_what_it_counts(self):
+        for program in PROGRAMS:
+            process, front_end, client = self.control(program, "--features=-packed")
+            info = client.ask(op="info")
+            self.assertEqual((info["class"], info["pid"]), (program.name.removeprefix("bulkhead-"), process.pid))
+            self.assertEqual(info["options"]["features"], "-packed")
+            for word in extra(program):
+                name, value = word.removeprefix("--").split("=")
+                self.assertEqual(info["options"][name], {"1M": 1 << 20}.get(value, value))
+            status = client.ask(op="status")
+            self.assertTrue(status["connected"])
+            self.assertNotIn(34, status["offered"])
+            self.assertIn(29, status["offered"])
+            self.assertEqual({queue["state"] for queue in status["queues"]}, {"stopped"})
+            features_of(front_end)
+            counters = client.ask(op="counters")
+            self.assertEqual(len(counters["queues"]), len(status["queues"]))
+            self.assertEqual(counters["connection"]["messages"], 1)
+            self.assertEqual((counters["transport"]["connections"], counters["transport"]["messages"]), (1, 1))
+            front_end.close()
+            self.ends(process, 0)
+            self.assertFalse(os.path.exists(client.path))
+
+    def test_control_counts_what_each_connection_did_wrong(self):
+        program = PROGRAMS[0]
+        path = str(Path(self.folder.name) / "c")
+        self.start(program, f"--socket-path={self.path}", f"--control={path}")
+        self.wait_for("READY=1")
+        client = Client(path, self)
+        for turn in (1, 2):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(self.path)
+                features_of(peer)
+                self.assertEqual(client.ask(op="counters")["connection"],
+                                 {"messages": 1, "malformed": 0, "refused": 0, "unasked_features": 0})
+                peer.sendall(struct.pack("=III", GET_FEATURES, 7, 0))  # a version that there is not
+                self.assertEqual(peer.recv(1), b"")
+            counters = client.ask(op="counters")
+            self.assertEqual(counters["transport"]["malformed"], turn)
+            self.assertEqual((counters["connection"], counters["device"]["resets"]), ({}, turn))
+
+    def test_control_refuses_what_is_no_request_and_lives_on(self):
+        for program in PROGRAMS:
+            _, _, client = self.control(program)
+            for line, why in (
+                    (b"", "one JSON object a line"), (b"[]", "one JSON object a line"), (b"{", "one JSON object a line"),
+                    (b"\xff\xfe", "one JSON object a line"), (b"[" * 4000, "one JSON object a line"),
+                    (b'{"v": 1}', "one JSON object a line"), (b'{"op": "info"}', "version 1"),
+                    (b'{"v": 2, "op": "info"}', "version 1"), (b'{"v": 1, "op": "inf"}', 'did you mean "info"?'),
+                    (b'{"v": 1, "op": "info", "op": "status"}', "one JSON object a line"),
+                    (b'{"v": 1, "op": "info", "args": []}', '"args" is an object'),
+                    (b'{"v": 1, "op": "info", "args": {"a": 1}}', 'takes no "args"')):
+                with self.subTest(line=line[:40]):
+                    answer = client.line(line)
+                    self.assertIs(answer["ok"], False)
+                    self.assertIn(why, answer["error"])
+            self.assertTrue(client.ask(op="info")["ok"])
+
+    def test_control_runs_the_verbs_of_the_class_with_checked_arguments(self):
+        program = next(each for each in PROGRAMS if each.name == "bulkhead-console")
+        _, _, client = self.control(program)
+        verbs = {verb["name"]: verb for verb in client.ask(op="info")["verbs"]}
+        self.assertEqual([argument["name"] for argument in verbs["resize"]["arguments"]], ["cols", "rows"])
+        before = client.ask(op="status")["config_generation"]
+        for args, why in (({"cols": 80}, "rows is missing"), ({"cols": 80, "rows": 65536}, "out of range"),
+                          ({"cols": 80, "rows": -1}, "not allowed"), ({"cols": 80, "rows": None}, "a string, an integer"),
+                          ({"cols": 80, "rows": 25, "rowz": 1}, "no option 'rowz'; did you mean rows?")):
+            answer = client.ask(op="resize", args=args)
+            self.assertIs(answer["ok"], False)
+            self.assertIn(why, answer["error"])
+        self.assertEqual(client.ask(op="status")["config_generation"], before)
+        self.assertTrue(client.ask(op="resize", args={"cols": 100, "rows": "30"})["ok"])
+        self.assertEqual(client.ask(op="status")["config_generation"], before + 1)
+
+    def test_control_bounds_lines_and_clients(self):
+        _, _, client = self.control(PROGRAMS[0])
+        others = [Client(client.path, self) for _ in range(7)]
+        for other in others:
+            self.assertTrue(other.ask(op="status")["ok"])
+        ninth = Client(client.path, self)
+        self.assertIn("too many clients", ninth.read()["error"])
+        self.assertIsNone(ninth.read())
+        client.socket.sendall(b"x" * 4096)
+        self.assertIn("too long", client.read()["error"])
+        self.assertIsNone(client.read())
+        with self.assertRaises(OSError):  # asks, and never reads: dropped, not waited for
+            for _ in range(100000):
+                others[0].socket.sendall(b'{"v": 1, "op": "counters"}\n')
+        self.assertTrue(others[1].ask(op="status")["ok"])
+
+    def test_control_on_a_socket_that_is_handed_over(self):
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as front:
+            path = str(Path(self.folder.name) / "c")
+            listener.bind(path)
+            listener.listen()
+            front.bind(self.path)
+            front.listen()
+            fds = (front.fileno(), listener.fileno())
+            process = self.start(PROGRAMS[0], f"--fd={fds[0]}", f"--control-fd={fds[1]}", fds=fds)
+            self.assertTrue(Client(path, self).ask(op="info")["ok"])
+            process.terminate()
+            self.ends(process, 0)
+            self.assertTrue(os.path.exists(path))  # not its own to remove
+
+    def test_control_on_a_socket_of_a_service_manager(self):
+        """LISTEN_FDNAMES tells which of the two is the control socket [sd_listen_fds(3)]."""
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as front:
+            path = str(Path(self.folder.name) / "c")
+            listener.bind(path)
+            listener.listen()
+            front.bind(self.path)
+            front.listen()
+            script = ('exec 3<&"$1" 4<&"$2"; shift 2; '
+                      'LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=control:vhost exec "$@"')
+            fds = (listener.fileno(), front.fileno())
+            process = subprocess.Popen(["bash", "-c", script, "bash", *map(str, fds), PROGRAMS[0], *extra(PROGRAMS[0])],
+                                       pass_fds=fds, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(lambda: process.poll() is None and process.kill())
+            self.assertTrue(Client(path, self).ask(op="info")["ok"])
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(self.path)
+                features_of(peer)
+            process.terminate()
+            self.ends(process, 0)
+
     def test_a_wrong_start_gets_one_message_and_status_2(self):
         program = PROGRAMS[0]
         plain = Path(self.folder.name) / "file"
@@ -146,6 +308,9 @@ class Program(unittest.TestCase):
                 (["--fd=2"], "out of range"),
                 ([f"--fd={read}"], "it must be a Unix stream socket"),
                 (["--fd=4", "--socket-path=x"], "exclude each other"),
+                (["--socket-path=x", "--control=y", "--control-fd=4"], "exclude each other"),
+                ([f"--socket-path={self.path}", f"--control-fd={read}"], "a Unix stream socket that listens"),
+                ([f"--socket-path={self.path}", f"--control={self.path}"], "another process serves this socket"),
                 (["--socket-path=" + "x" * 108], "too long"),
                 ([f"--socket-path={plain}"], "is no socket"),
                 (["--socket-path=x", "--features=packed"], "did you mean -packed?"),

@@ -26,6 +26,30 @@ struct bh_hosted {
     struct bh_device *dev; /* quiet, without a transport */
 };
 
+/*
+ * Something that a running device can be told, over the control socket of its process (docs/control.md): there is no
+ * other way in. A table of a class ends with an entry whose name is NULL; its verb is the socket's "op".
+ */
+struct bh_class_verb {
+    const char *name;                  /* "resize"; none of the socket's own: info, status, counters */
+    const char *summary;               /* one line for help, no full stop */
+    const struct bh_option *arguments; /* a table like a class's options; NULL: it takes none */
+    size_t values_size;                /* of the struct that `arguments` fill */
+    /*
+     * On the loop's thread; it must not wait. `values` are the caller's again afterwards. On failure what is wrong
+     * was said on `sink`: the first error is the answer's.
+     */
+    int (*run)(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink);
+};
+
+/* Something that a class counts: a uint64_t in the struct that embeds its bh_device. Ends as verbs do. */
+struct bh_class_counter {
+    const char *name; /* lower-case words joined by '_' */
+    size_t offset;    /* BH_CLASS_COUNTER() */
+    const char *help; /* one line, no full stop */
+};
+#define BH_CLASS_COUNTER(type, member) (offsetof(type, member) - offsetof(type, dev))
+
 struct bh_hosted_class {
     const char *name;                /* "blk": of bulkhead-blk, of `bulkhead device blk` */
     const char *summary;             /* one line for help, no full stop */
@@ -34,6 +58,8 @@ struct bh_hosted_class {
     size_t values_size;              /* of the struct that `options` fill */
     /* "features" of --print-capabilities, NULL-terminated [vhost-user, "Backend program conventions"]. */
     const char *const *capabilities;
+    const struct bh_class_verb *verbs;       /* NULL: none */
+    const struct bh_class_counter *counters; /* NULL: none */
 
     /*
      * Make an instance. On failure *hosted is untouched, and what is wrong was said on `sink` in the user's
