@@ -50,13 +50,14 @@ static struct bh_virtq_state decode_base(const struct bh_device *dev, uint32_t b
 /* --- running --------------------------------------------------------------------------------------------- */
 
 static void run_again(struct bh_loop_work *work);
-static void signal_fd(int fd);
+static bool is_socket(int fd);
+static void signal_fd(int fd, bool socket);
 
 /* SET_LOG_FD: "to inform the front-end that the log has been modified". Where we may have, we say so. */
 static void tell_of_marks(const struct bh_vhost_user *server)
 {
     if (server->log.fd >= 0 && server->dev->mem->log)
-        signal_fd(server->log.fd);
+        signal_fd(server->log.fd, is_socket(server->log.fd));
 }
 
 static void run_ring(struct bh_vu_ring *ring)
