@@ -39,9 +39,7 @@ void bh_device_attach(struct bh_device *dev, const struct bh_transport *transpor
 
 void bh_device_detach(struct bh_device *dev)
 {
-    BH_ASSERT(dev->controls == 0);
-    for (unsigned i = 0; i < dev->queue_count; i++)
-        BH_ASSERT(dev->queues[i].life == BH_VIRTQ_STOPPED);
+    BH_ASSERT(dev->controls == 0 && bh_device_stopped(dev));
     dev->transport = NULL;
     dev->transport_data = NULL;
 }

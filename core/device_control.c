@@ -15,13 +15,35 @@
 
 #include "core/device_impl.h"
 
-static void complete(struct bh_device *dev, enum bh_control control, unsigned index, int result)
+static void tell(struct bh_device *dev, enum bh_control control, unsigned index, int result)
 {
     if (dev->transport)
         dev->transport->control_done(dev, control, index, result);
 }
 
-static bool all_stopped(const struct bh_device *dev)
+/* An operation of the whole device ends, if it is under way. */
+static void end_control(struct bh_device *dev, enum bh_control control, int result)
+{
+    if (!control_active(dev, control))
+        return;
+    dev->controls &= ~(1u << control);
+    tell(dev, control, 0, result);
+}
+
+/* A stop or reset of a queue ends, if there is one. */
+static void end_stop(struct bh_device *dev, struct bh_virtq *q, int result)
+{
+    bool reset = q->wishes & QUEUE_RESETTING;
+
+    if (!(q->wishes & QUEUE_STOPPING))
+        return;
+    q->wishes &= (uint8_t) ~(QUEUE_STOPPING | QUEUE_RESETTING);
+    if (reset && result == BH_OK)
+        memset(&q->setup, 0, sizeof(q->setup)); /* [virtio-1.4 2.6.1.1.1] */
+    tell(dev, reset ? BH_CONTROL_QUEUE_RESET : BH_CONTROL_QUEUE_STOP, q->index, result);
+}
+
+bool bh_device_stopped(const struct bh_device *dev)
 {
     for (unsigned i = 0; i < dev->queue_count; i++) {
         if (dev->queues[i].life != BH_VIRTQ_STOPPED)
@@ -39,24 +61,6 @@ static void stop_if_running(struct bh_device *dev, struct bh_virtq *q)
         dev->class->queue_stopping(dev, q);
 }
 
-/* Take queue `index` out of the stops under way. Returns which of the two it was. */
-static enum bh_control take_stop(struct bh_device *dev, unsigned index)
-{
-    enum bh_control control =
-        queue_bit(dev->queues_resetting, index) ? BH_CONTROL_QUEUE_RESET : BH_CONTROL_QUEUE_STOP;
-
-    queue_bit_clear(dev->queues_stopping, index);
-    queue_bit_clear(dev->queues_resetting, index);
-    dev->controls &= ~(1u << BH_CONTROL_QUEUE_STOP | 1u << BH_CONTROL_QUEUE_RESET);
-    for (unsigned w = 0; w < BH_COUNT(dev->queues_stopping); w++) {
-        if (dev->queues_stopping[w] & ~dev->queues_resetting[w])
-            dev->controls |= 1u << BH_CONTROL_QUEUE_STOP;
-        if (dev->queues_resetting[w])
-            dev->controls |= 1u << BH_CONTROL_QUEUE_RESET;
-    }
-    return control;
-}
-
 /* --- settle ----------------------------------------------------------------------------------------------
  */
 
@@ -67,50 +71,44 @@ static void settle_queues(struct bh_device *dev)
 
         if (q->life != BH_VIRTQ_STOPPED)
             continue;
-        if (queue_bit(dev->queues_stopping, i)) {
-            enum bh_control control = take_stop(dev, i);
-
-            if (control == BH_CONTROL_QUEUE_RESET)
-                memset(&q->setup, 0, sizeof(q->setup)); /* [virtio-1.4 2.6.1.1.1] */
-            complete(dev, control, i, BH_OK);
-        } else if (!dev->paused && queue_bit(dev->queues_waiting, i)) {
-            bh_device_bring_up_or_break(dev, i); /* resumed before it was quiet */
-        }
+        if (q->wishes & QUEUE_STOPPING)
+            end_stop(dev, q, BH_OK);
+        else if (!dev->paused && (q->wishes & QUEUE_WAITING))
+            bh_device_bring_up_or_break(dev, q); /* resumed before it was quiet */
     }
 }
 
 static void settle_pause(struct bh_device *dev)
 {
     if (control_active(dev, BH_CONTROL_SUSPEND)) {
-        dev->controls &= ~(1u << BH_CONTROL_SUSPEND);
         dev->status &= (uint8_t)~BH_STATUS_DRIVER_OK;
         dev->status |= BH_STATUS_SUSPEND;
-        complete(dev, BH_CONTROL_SUSPEND, 0, BH_OK);
+        end_control(dev, BH_CONTROL_SUSPEND, BH_OK);
     }
-    if (control_active(dev, BH_CONTROL_QUIESCE) && all_stopped(dev)) {
-        dev->controls &= ~(1u << BH_CONTROL_QUIESCE);
-        complete(dev, BH_CONTROL_QUIESCE, 0, BH_OK);
-    }
+    if (bh_device_stopped(dev))
+        end_control(dev, BH_CONTROL_QUIESCE, BH_OK);
 }
 
-static bool same_region(const struct bh_mem_region *a, const struct bh_mem_region *b)
+/* A slot is a region's alone until it is released. */
+static bool has_slot(const struct bh_mem_table *table, uint16_t slot)
 {
-    return a->base.raw == b->base.raw && a->size == b->size && a->host == b->host && a->slot == b->slot;
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (table->regions[i].slot == slot)
+            return true;
+    }
+    return false;
 }
 
 /* The former table's regions that the new one lacks: does any queue still hold one? */
 static bool mem_held(const struct bh_device *dev)
 {
-    const struct bh_mem_table *former = dev->mem_former, *now = dev->mem->table;
+    const struct bh_mem_table *former = dev->mem_former;
 
     for (uint32_t r = 0; r < former->count; r++) {
-        const struct bh_mem_region *region = &former->regions[r];
-        bool kept = false;
-
-        for (uint32_t n = 0; n < now->count && !kept; n++)
-            kept = same_region(region, &now->regions[n]);
-        for (unsigned i = 0; i < dev->queue_count && !kept; i++) {
-            if (bh_mem_view_holds(&dev->queues[i].view, region))
+        if (has_slot(dev->mem->table, former->regions[r].slot))
+            continue;
+        for (unsigned i = 0; i < dev->queue_count; i++) {
+            if (bh_mem_view_holds(&dev->queues[i].view, &former->regions[r]))
                 return true;
         }
     }
@@ -127,9 +125,8 @@ static void settle_mem(struct bh_device *dev)
     }
     if (mem_held(dev))
         return;
-    dev->controls &= ~(1u << BH_CONTROL_MEM);
     dev->mem_former = NULL;
-    complete(dev, BH_CONTROL_MEM, 0, BH_OK);
+    end_control(dev, BH_CONTROL_MEM, BH_OK);
 }
 
 void bh_device_settle(struct bh_device *dev)
@@ -139,17 +136,24 @@ void bh_device_settle(struct bh_device *dev)
     if (control_active(dev, BH_CONTROL_MEM))
         settle_mem(dev);
     settle_queues(dev);
-    if (dev->paused && all_stopped(dev))
+    if (dev->paused && bh_device_stopped(dev))
         settle_pause(dev);
-    if (control_active(dev, BH_CONTROL_RESET) && all_stopped(dev)) {
+    if (control_active(dev, BH_CONTROL_RESET) && bh_device_stopped(dev)) {
         bh_device_forget(dev);
-        dev->controls &= ~(1u << BH_CONTROL_RESET);
-        complete(dev, BH_CONTROL_RESET, 0, BH_OK);
+        end_control(dev, BH_CONTROL_RESET, BH_OK);
     }
 }
 
 /* --- operations ------------------------------------------------------------------------------------------
  */
+
+/* Nothing is wished of any queue but the stops under way. */
+static void forget_wishes(struct bh_device *dev)
+{
+    dev->paused = 0;
+    for (unsigned i = 0; i < dev->queue_count; i++)
+        dev->queues[i].wishes &= (uint8_t) ~(QUEUE_ENABLED | QUEUE_WAITING);
+}
 
 void bh_device_forget(struct bh_device *dev)
 {
@@ -157,10 +161,8 @@ void bh_device_forget(struct bh_device *dev)
     dev->features_done = false;
     dev->accept_refused = false;
     dev->started = false;
-    dev->paused = 0;
     memset(&dev->acked, 0, sizeof(dev->acked));
-    memset(dev->queues_enabled, 0, sizeof(dev->queues_enabled));
-    memset(dev->queues_waiting, 0, sizeof(dev->queues_waiting));
+    forget_wishes(dev);
     for (unsigned i = 0; i < dev->queue_count; i++)
         memset(&dev->queues[i].setup, 0, sizeof(dev->queues[i].setup));
     if (dev->class->reset)
@@ -175,57 +177,46 @@ void bh_device_reset(struct bh_device *dev)
     dev->counters.resets++;
     dev->controls |= 1u << BH_CONTROL_RESET;
     dev->holding++;
-    dev->paused = 0;
-    memset(dev->queues_enabled, 0, sizeof(dev->queues_enabled));
-    memset(dev->queues_waiting, 0, sizeof(dev->queues_waiting));
+    forget_wishes(dev);
     for (unsigned i = 0; i < dev->queue_count; i++) {
-        if (queue_bit(dev->queues_stopping, i))
-            complete(dev, take_stop(dev, i), i, BH_ERR_CANCELLED);
-        if (dev->queues[i].life == BH_VIRTQ_STOPPING && dev->class->queue_stopping)
-            dev->class->queue_stopping(dev, &dev->queues[i]); /* what a stop waits for, a reset may cancel */
-        stop_if_running(dev, &dev->queues[i]);
+        struct bh_virtq *q = &dev->queues[i];
+
+        end_stop(dev, q, BH_ERR_CANCELLED);
+        if (q->life == BH_VIRTQ_STOPPING && dev->class->queue_stopping)
+            dev->class->queue_stopping(dev, q); /* what a stop waits for, a reset may cancel */
+        stop_if_running(dev, q);
     }
-    for (unsigned c = BH_CONTROL_QUIESCE; c <= BH_CONTROL_SUSPEND; c++) {
-        if (control_active(dev, (enum bh_control)c)) {
-            dev->controls &= ~(1u << c);
-            complete(dev, (enum bh_control)c, 0, BH_ERR_CANCELLED);
-        }
-    }
+    end_control(dev, BH_CONTROL_QUIESCE, BH_ERR_CANCELLED);
+    end_control(dev, BH_CONTROL_SUSPEND, BH_ERR_CANCELLED);
     dev->holding--;
     bh_device_settle(dev);
 }
 
-static void end_queue(struct bh_device *dev, unsigned index, enum bh_control control)
+static void end_queue(struct bh_device *dev, unsigned index, unsigned wishes)
 {
-    bool reset = control == BH_CONTROL_QUEUE_RESET;
+    struct bh_virtq *q;
 
     BH_ASSERT(index < dev->queue_count);
-    if (control_active(dev, BH_CONTROL_RESET)) {
-        complete(dev, control, index, BH_ERR_CANCELLED);
-        return;
-    }
+    q = &dev->queues[index];
     dev->holding++;
-    if (queue_bit(dev->queues_stopping, index) && reset != queue_bit(dev->queues_resetting, index))
-        complete(dev, take_stop(dev, index), index, BH_ERR_CANCELLED);
-    queue_bit_clear(dev->queues_enabled, index);
-    queue_bit_clear(dev->queues_waiting, index);
-    queue_bit_set(dev->queues_stopping, index);
-    if (reset)
-        queue_bit_set(dev->queues_resetting, index);
-    dev->controls |= 1u << control;
-    stop_if_running(dev, &dev->queues[index]);
+    if ((q->wishes ^ wishes) & QUEUE_RESETTING)
+        end_stop(dev, q, BH_ERR_CANCELLED);
+    q->wishes = (uint8_t)wishes;
+    if (control_active(dev, BH_CONTROL_RESET))
+        end_stop(dev, q, BH_ERR_CANCELLED);
+    stop_if_running(dev, q);
     dev->holding--;
     bh_device_settle(dev);
 }
 
 void bh_device_queue_stop(struct bh_device *dev, unsigned index)
 {
-    end_queue(dev, index, BH_CONTROL_QUEUE_STOP);
+    end_queue(dev, index, QUEUE_STOPPING);
 }
 
 void bh_device_queue_reset(struct bh_device *dev, unsigned index)
 {
-    end_queue(dev, index, BH_CONTROL_QUEUE_RESET);
+    end_queue(dev, index, QUEUE_STOPPING | QUEUE_RESETTING);
 }
 
 void bh_device_pause(struct bh_device *dev, enum bh_control control)
@@ -236,9 +227,11 @@ void bh_device_pause(struct bh_device *dev, enum bh_control control)
     dev->paused |= (uint8_t)(1u << control);
     dev->holding++;
     for (unsigned i = 0; i < dev->queue_count; i++) {
-        if (bh_virtq_running(&dev->queues[i])) /* a broken one is not mended by a pause */
-            queue_bit_set(dev->queues_waiting, i);
-        stop_if_running(dev, &dev->queues[i]);
+        struct bh_virtq *q = &dev->queues[i];
+
+        if (bh_virtq_running(q)) /* a broken one is not mended by a pause */
+            q->wishes |= QUEUE_WAITING;
+        stop_if_running(dev, q);
     }
     dev->holding--;
     bh_device_settle(dev);
@@ -247,17 +240,14 @@ void bh_device_pause(struct bh_device *dev, enum bh_control control)
 void bh_device_unpause(struct bh_device *dev, enum bh_control control)
 {
     dev->paused &= (uint8_t) ~(1u << control);
-    if (control_active(dev, control)) {
-        dev->controls &= ~(1u << control);
-        complete(dev, control, 0, BH_ERR_CANCELLED);
-    }
+    end_control(dev, control, BH_ERR_CANCELLED);
     bh_device_settle(dev);
 }
 
 void bh_device_quiesce(struct bh_device *dev)
 {
     if (control_active(dev, BH_CONTROL_RESET))
-        complete(dev, BH_CONTROL_QUIESCE, 0, BH_ERR_CANCELLED);
+        tell(dev, BH_CONTROL_QUIESCE, 0, BH_ERR_CANCELLED);
     else
         bh_device_pause(dev, BH_CONTROL_QUIESCE);
 }

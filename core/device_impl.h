@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of core/device*.c share and nobody else sees: queue bits, and the two places where all of a
- * device's life meets: bring_up (a queue may run now) and settle (something may have become quiet).
+ * What the files of core/device*.c share and nobody else sees: what is wished of a queue, and the two places
+ * where all of a device's life meets: bring_up (a queue may run now) and settle (something may have become
+ * quiet).
  *
  * Threading: as device.h.   Ownership: none.   May block: no.
  */
@@ -12,18 +13,13 @@
 #include <bulkhead/impl/class.h>
 #include <bulkhead/impl/transport.h>
 
-static inline bool queue_bit(const uint32_t *bits, unsigned index)
-{
-    return bits[index / 32] >> (index % 32) & 1u;
-}
-static inline void queue_bit_set(uint32_t *bits, unsigned index)
-{
-    bits[index / 32] |= 1u << (index % 32);
-}
-static inline void queue_bit_clear(uint32_t *bits, unsigned index)
-{
-    bits[index / 32] &= ~(1u << (index % 32));
-}
+/* bh_virtq.wishes; the first two as a saved state has them (docs/state.md). */
+enum queue_wish {
+    QUEUE_ENABLED = 1,   /* the driver wants it to run */
+    QUEUE_WAITING = 2,   /* to be started by resume or a translation */
+    QUEUE_STOPPING = 4,  /* a stop or reset of it is to be answered, */
+    QUEUE_RESETTING = 8, /* as BH_CONTROL_QUEUE_RESET */
+};
 
 static inline bool control_active(const struct bh_device *dev, enum bh_control control)
 {
@@ -37,9 +33,11 @@ static inline bool device_up(const struct bh_device *dev)
 }
 
 /* Start a queue whose setup stands in q->setup, or note that it waits for resume or for a translation. */
-int bh_device_bring_up(struct bh_device *dev, unsigned index) BH_MUST_USE;
+int bh_device_bring_up(struct bh_device *dev, struct bh_virtq *q) BH_MUST_USE;
 /* The same where nobody asks for the result: a ring that cannot be reached is the driver's mistake. */
-void bh_device_bring_up_or_break(struct bh_device *dev, unsigned index);
+void bh_device_bring_up_or_break(struct bh_device *dev, struct bh_virtq *q);
+/* No queue runs or stops. */
+bool bh_device_stopped(const struct bh_device *dev);
 /* Complete every operation whose end has come. Cheap when none is under way. */
 void bh_device_settle(struct bh_device *dev);
 /* Stop the queues for `control` (QUIESCE or SUSPEND), and its reverse. */

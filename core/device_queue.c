@@ -18,22 +18,17 @@ static void wake(struct bh_device *dev, struct bh_virtq *q)
         dev->transport->queue_wake(dev, q);
 }
 
-int bh_device_bring_up(struct bh_device *dev, unsigned index)
+int bh_device_bring_up(struct bh_device *dev, struct bh_virtq *q)
 {
-    struct bh_virtq *q = &dev->queues[index];
-    struct bh_virtq_setup setup = q->setup;
     int err;
 
-    if (dev->paused) {
-        queue_bit_set(dev->queues_waiting, index);
+    q->wishes |= QUEUE_WAITING;
+    if (dev->paused)
         return BH_OK;
-    }
-    err = bh_virtq_start(q, &setup, &dev->acked);
-    if (err == BH_ERR_PENDING) {
-        queue_bit_set(dev->queues_waiting, index);
+    err = bh_virtq_start(q, &q->setup, &dev->acked);
+    if (err == BH_ERR_PENDING)
         return err;
-    }
-    queue_bit_clear(dev->queues_waiting, index);
+    q->wishes &= (uint8_t)~QUEUE_WAITING;
     if (err)
         return err;
     if (!dev->started) {
@@ -46,14 +41,14 @@ int bh_device_bring_up(struct bh_device *dev, unsigned index)
     return BH_OK;
 }
 
-void bh_device_bring_up_or_break(struct bh_device *dev, unsigned index)
+void bh_device_bring_up_or_break(struct bh_device *dev, struct bh_virtq *q)
 {
-    int err = bh_device_bring_up(dev, index);
+    int err = bh_device_bring_up(dev, q);
 
     if (err == BH_OK || err == BH_ERR_PENDING)
         return;
-    bh_virtq_break(&dev->queues[index], BH_BROKEN_RING_FAULT); /* counts only: it does not run */
-    bh_device_broken(dev, &dev->queues[index], BH_BROKEN_RING_FAULT);
+    bh_virtq_break(q, BH_BROKEN_RING_FAULT); /* counts only: it does not run */
+    bh_device_broken(dev, q, BH_BROKEN_RING_FAULT);
 }
 
 /* Common to _start and _enable: may the driver's setup be taken now? */
@@ -67,7 +62,7 @@ static int take_setup(struct bh_device *dev, unsigned index, const struct bh_vir
     if (!dev->features_done)
         return BH_ERR_UNSUPPORTED;
     if (control_active(dev, BH_CONTROL_RESET) || q->life != BH_VIRTQ_STOPPED ||
-        queue_bit(dev->queues_stopping, index))
+        (q->wishes & QUEUE_STOPPING))
         return BH_ERR_BUSY;
     if (setup->size == 0 || setup->size > q->memory.size_max)
         return BH_ERR_INVAL;
@@ -83,9 +78,9 @@ int bh_device_queue_start(struct bh_device *dev, unsigned index, const struct bh
 
     if (err)
         return err;
-    err = bh_device_bring_up(dev, index);
+    err = bh_device_bring_up(dev, &dev->queues[index]);
     if (err == BH_OK || err == BH_ERR_PENDING)
-        queue_bit_set(dev->queues_enabled, index);
+        dev->queues[index].wishes |= QUEUE_ENABLED;
     return err;
 }
 
@@ -95,15 +90,15 @@ int bh_device_queue_enable(struct bh_device *dev, unsigned index, const struct b
 
     if (err)
         return err;
-    queue_bit_set(dev->queues_enabled, index);
+    dev->queues[index].wishes |= QUEUE_ENABLED;
     if (dev->status & (BH_STATUS_DRIVER_OK | BH_STATUS_SUSPEND))
-        bh_device_bring_up_or_break(dev, index);
+        bh_device_bring_up_or_break(dev, &dev->queues[index]);
     return BH_OK;
 }
 
 bool bh_device_queue_enabled(const struct bh_device *dev, unsigned index)
 {
-    return index < dev->queue_count && queue_bit(dev->queues_enabled, index);
+    return index < dev->queue_count && (dev->queues[index].wishes & QUEUE_ENABLED);
 }
 
 /* --- Running ---------------------------------------------------------------------------------------------
@@ -145,8 +140,8 @@ bool bh_device_run_queue(struct bh_device *dev, unsigned index, unsigned budget)
     if (index >= dev->queue_count)
         return false;
     q = &dev->queues[index];
-    if (q->life == BH_VIRTQ_STOPPED && !dev->paused && queue_bit(dev->queues_waiting, index))
-        bh_device_bring_up_or_break(dev, index);
+    if (q->life == BH_VIRTQ_STOPPED && !dev->paused && (q->wishes & QUEUE_WAITING))
+        bh_device_bring_up_or_break(dev, q);
     if (control_active(dev, BH_CONTROL_MEM) && q->life != BH_VIRTQ_STOPPED) {
         if (dev->class->queue_give_back)
             dev->class->queue_give_back(dev, q);
@@ -186,7 +181,7 @@ static void on_quiet(struct bh_virtq *q)
     struct bh_device *dev = q->owner;
 
     if (q->broken)
-        queue_bit_clear(dev->queues_waiting, q->index);
+        q->wishes &= (uint8_t)~QUEUE_WAITING;
     q->setup.state = bh_virtq_state(q); /* where to go on */
     bh_device_settle(dev);
 }

@@ -86,8 +86,10 @@ static void go_live(struct bh_device *dev)
 {
     dev->status |= BH_STATUS_DRIVER_OK;
     for (unsigned i = 0; i < dev->queue_count; i++) {
-        if (queue_bit(dev->queues_enabled, i) && dev->queues[i].life == BH_VIRTQ_STOPPED)
-            bh_device_bring_up_or_break(dev, i);
+        struct bh_virtq *q = &dev->queues[i];
+
+        if ((q->wishes & QUEUE_ENABLED) && q->life == BH_VIRTQ_STOPPED)
+            bh_device_bring_up_or_break(dev, q);
     }
     bh_device_config_flush(dev);
 }

@@ -80,12 +80,8 @@ struct bh_device {
     struct bh_features withheld; /* what the user or the transport takes away (--features=-packed) */
     struct bh_features acked;
     uint32_t generation;                   /* of config space */
-    uint32_t controls;                     /* operations under way, a bit for each enum bh_control */
+    uint32_t controls;                     /* of the whole device under way, a bit for each enum bh_control */
     const struct bh_mem_table *mem_former; /* while a change of memory is under way */
-    uint32_t queues_enabled[4];            /* bit a queue: the driver wants it to run */
-    uint32_t queues_waiting[4];            /* bit a queue: to be started by resume or a translation */
-    uint32_t queues_stopping[4];           /* bit a queue: a stop or reset of it is to be answered */
-    uint32_t queues_resetting[4];          /* of those, the ones that answer as QUEUE_RESET */
     struct bh_device_counters counters;
 };
 #define BH_DEVICE_QUEUES_MAX 128u

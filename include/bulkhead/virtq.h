@@ -148,6 +148,7 @@ struct bh_virtq {
     uint16_t index; /* among the device's queues */
     uint8_t life;   /* enum bh_virtq_life */
     uint8_t broken; /* enum bh_broken */
+    uint8_t wishes; /* the owner's: what the driver or the transport wants of the queue */
     bool event_idx;
     bool indirect;
     bool in_order;
