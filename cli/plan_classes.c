@@ -9,6 +9,7 @@
 #include "devices/console/console_options.h"
 #include "devices/net/net_options.h"
 #include "devices/rng/rng_options.h"
+#include "programs/device.h"
 
 static const char *const blk_stores[] = {"blk-file", "ram-size", "null-size", NULL};
 
@@ -33,8 +34,10 @@ const struct bh_plan_class bh_plan_classes[] = {
 int bh_plan_of_words(const struct bh_plan_words *words, const char *file, struct bh_diag_sink *sink,
                      struct bh_plan **plan)
 {
-    const struct bh_plan_settings settings = {
-        .classes = bh_plan_classes, .cache_dir = words->cache_dir, .state_dir = words->state_dir};
+    const struct bh_plan_settings settings = {.classes = bh_plan_classes,
+                                              .common = bh_device_process_options,
+                                              .cache_dir = words->cache_dir,
+                                              .state_dir = words->state_dir};
 
     return bh_plan_make(&settings, file, sink, plan);
 }

@@ -9,14 +9,28 @@
 
 #include <bulkhead/impl/hosted_class.h>
 
-/* What every device program takes beside its class's options; for man pages and completion too. */
+struct bh_device_process_values {
+    char *socket_path;
+    uint64_t fd;
+    char *features;
+    char *control;
+    uint64_t control_fd;
+    bool print_capabilities, help, version;
+};
+/*
+ * What every device program takes beside its class's options. Those that are not the command line's alone are
+ * properties of a description's devices as well. Man pages and completion are made from it.
+ */
 extern const struct bh_option bh_device_process_options[];
 
 /* Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
 int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv);
 
-/* What "--features=-packed,-event_idx" takes away. BH_ERR_INVAL: a word that is no feature; it was said. */
-int bh_features_parse(const char *text, struct bh_features *withheld, struct bh_diag_sink *sink) BH_MUST_USE;
+/* What "-packed,-event_idx" takes away, of a text that the option's table let pass. BH_ERR_NOMEM. */
+int bh_features_parse(const char *text, struct bh_features *withheld) BH_MUST_USE;
+/* The table's check of that text: BH_ERR_INVAL for a word that is no feature, which is said. */
+int bh_features_check(const char *text, struct bh_diag_sink *sink,
+                      const struct bh_diag_where *where) BH_MUST_USE;
 
 /*
  * A listening Unix stream socket at `path`. A socket file that nobody listens on any more is replaced, one in use is

@@ -3,6 +3,7 @@
  * The control socket's clients: who is there, and their lines.
  */
 #include "programs/device_control.h"
+#include <bulkhead/impl/accept.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@ struct bh_control_socket {
     struct bh_loop *loop;
     const struct bh_control_subject *subject;
     struct bh_loop_fd listen;
+    struct bh_accept accept; /* beside it */
     struct client clients[BH_CONTROL_CLIENTS_MAX];
 };
 
@@ -97,9 +99,9 @@ static void accept_client(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_control_socket *control = BH_LOOP_OWNER(watch, struct bh_control_socket, listen);
     struct client *client = free_client(control);
-    const int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd = bh_accept(&control->accept, watch, NULL, "control");
     if (fd < 0)
-        return; /* it went away again */
+        return; /* it went away again, or there is no fd for it */
     if (!client) {
         (void)say(fd, too_many, sizeof(too_many) - 1);
         close(fd);
@@ -156,6 +158,7 @@ void bh_control_close(struct bh_control_socket *control)
     for (unsigned i = 0; i < BH_CONTROL_CLIENTS_MAX; i++)
         if (control->clients[i].watch.fd >= 0)
             drop(&control->clients[i]);
+    bh_accept_cancel(&control->accept);
     bh_loop_fd_remove(&control->listen);
     close(control->listen.fd);
     free(control);

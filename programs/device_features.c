@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * --features: the words for ring features that a user may take away, for a front-end or a test that wants less.
+ * The option `features`: the words for ring features that a user may take away, for a front-end, a driver or a test
+ * that wants less.
  */
 #include "programs/device.h"
 
@@ -32,7 +33,7 @@ static int find(const char *word)
                : -1;
 }
 
-static void refuse(const char *word, struct bh_diag_sink *sink)
+static void refuse(const char *word, struct bh_diag_sink *sink, const struct bh_diag_where *where)
 {
     const char *names[BH_COUNT(words)];
     const char *near;
@@ -49,23 +50,39 @@ static void refuse(const char *word, struct bh_diag_sink *sink)
         for (size_t i = 0; i < BH_COUNT(words) && used > 0 && (size_t)used < sizeof(hint); i++)
             used += snprintf(hint + used, sizeof(hint) - (size_t)used, " %s", words[i].name);
     }
-    bh_error(sink, NULL, hint, "--features: '%s' takes no feature away", word);
+    bh_error(sink, where, hint, "%sfeatures: '%s' takes no feature away", where ? "" : "--", word);
 }
 
-int bh_features_parse(const char *text, struct bh_features *withheld, struct bh_diag_sink *sink)
+/* The first word that is no feature, in `copy`, which is cut into words; NULL: all are, and stand in `withheld`. */
+static const char *read_words(char *copy, struct bh_features *withheld)
 {
-    char *copy = strdup(text), *rest = copy;
-    int err = copy ? BH_OK : BH_ERR_NOMEM;
+    char *word;
     memset(withheld, 0, sizeof(*withheld));
-    for (char *word = copy; !err && word && (word = strsep(&rest, ",")) != NULL;) {
-        int bit = word[0] == '-' ? find(word + 1) : -1;
-        if (bit < 0) {
-            refuse(word, sink);
-            err = BH_ERR_INVAL;
-        } else {
-            bh_features_set(withheld, (unsigned)bit);
-        }
+    while ((word = strsep(&copy, ",")) != NULL) {
+        const int bit = word[0] == '-' ? find(word + 1) : -1;
+        if (bit < 0)
+            return word;
+        bh_features_set(withheld, (unsigned)bit);
     }
+    return NULL;
+}
+
+int bh_features_parse(const char *text, struct bh_features *withheld)
+{
+    char *copy = strdup(text);
+    int err = !copy ? BH_ERR_NOMEM : read_words(copy, withheld) ? BH_ERR_INVAL : BH_OK;
+    free(copy);
+    return err;
+}
+
+int bh_features_check(const char *text, struct bh_diag_sink *sink, const struct bh_diag_where *where)
+{
+    struct bh_features withheld;
+    char *copy = strdup(text);
+    const char *wrong = copy ? read_words(copy, &withheld) : NULL;
+    int err = !copy ? BH_ERR_NOMEM : wrong ? BH_ERR_INVAL : BH_OK;
+    if (wrong)
+        refuse(wrong, sink, where);
     free(copy);
     return err;
 }

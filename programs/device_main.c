@@ -20,71 +20,11 @@ enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 /* How long a device may take to finish what is in flight when it is told to end. */
 enum { QUIET_MS = 5000 };
 
-struct process_values {
-    char *socket_path;
-    uint64_t fd;
-    char *features;
-    char *control;
-    uint64_t control_fd;
-    bool print_capabilities, help, version;
-};
-#define AT(member) offsetof(struct process_values, member)
-#define NO_FD      0u /* 0, 1 and 2 are stdin, stdout and stderr */
-
-const struct bh_option bh_device_process_options[] = {
-    {.name = "socket-path",
-     .type = BH_OPT_PATH,
-     .offset = AT(socket_path),
-     .cli_only = true,
-     .help = "Listen for a front-end on this Unix socket"},
-    {.name = "fd",
-     .type = BH_OPT_UINT,
-     .offset = AT(fd),
-     .min = 3,
-     .max = INT32_MAX,
-     .arg = "FD",
-     .cli_only = true,
-     .help = "The vhost-user socket, inherited: listening or connected"},
-    {.name = "features",
-     .type = BH_OPT_STRING,
-     .offset = AT(features),
-     .arg = "-WORD,...",
-     .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number",
-     .ref = "virtio-1.4 6"},
-    {.name = "control",
-     .type = BH_OPT_PATH,
-     .offset = AT(control),
-     .cli_only = true,
-     .help = "Listen for control clients on this Unix socket: JSON, a line each way"},
-    {.name = "control-fd",
-     .type = BH_OPT_UINT,
-     .offset = AT(control_fd),
-     .min = 3,
-     .max = INT32_MAX,
-     .arg = "FD",
-     .cli_only = true,
-     .help = "The same on an inherited socket that listens"},
-    {.name = "print-capabilities",
-     .type = BH_OPT_BOOL,
-     .offset = AT(print_capabilities),
-     .cli_only = true,
-     .help = "Print what this program can, as JSON, and exit"},
-    {.name = "help",
-     .type = BH_OPT_BOOL,
-     .offset = AT(help),
-     .cli_only = true,
-     .help = "Print this and exit"},
-    {.name = "version",
-     .type = BH_OPT_BOOL,
-     .offset = AT(version),
-     .cli_only = true,
-     .help = "Print the version and exit"},
-    {.name = NULL},
-};
+#define NO_FD 0u /* 0, 1 and 2 are stdin, stdout and stderr */
 
 struct process {
     const struct bh_hosted_class *class;
-    struct process_values values;
+    struct bh_device_process_values values;
     void *class_values;
     char tag[32]; /* "bulkhead-blk": opens each line on stderr */
     struct bh_diag_text text;
@@ -213,7 +153,7 @@ static void take_passed(struct sockets *sockets)
 }
 
 /* From one of three places: a path, an inherited fd, a service manager. */
-static int open_one(const struct process_values *values, bool control, int *fd, bool *made)
+static int open_one(const struct bh_device_process_values *values, bool control, int *fd, bool *made)
 {
     const char *path = control ? values->control : values->socket_path;
     const uint64_t inherited = control ? values->control_fd : values->fd;
@@ -307,7 +247,7 @@ static int run(struct process *process)
     struct bh_features withheld = {{0}};
     struct sockets sockets = {.serve = -1, .control = -1};
     int status = EXIT_USAGE;
-    if (process->values.features && bh_features_parse(process->values.features, &withheld, NULL))
+    if (process->values.features && bh_features_parse(process->values.features, &withheld))
         return EXIT_USAGE;
     if (bh_loop_create(&process->loop)) {
         bh_error(NULL, NULL, NULL, "no event loop: too many open files?");

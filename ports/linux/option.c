@@ -221,7 +221,10 @@ static int set_option(const struct bh_option *option, void *target, const char *
                       struct bh_diag_sink *sink, const struct bh_diag_where *where)
 {
     char hint[HINT_MAX];
-    int err = parse_value(option, target, value);
+    int err = option->check ? option->check(value, sink, where) : BH_OK;
+    if (err)
+        return err;
+    err = parse_value(option, target, value);
     if (!err)
         return BH_OK;
     describe_values(option, hint, sizeof(hint));

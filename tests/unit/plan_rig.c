@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The planner's test rig: classes, output. */
 #include "tests/unit/plan_rig.h"
+#include "programs/device.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,9 +59,6 @@ static const struct bh_option fs_options[] = {{.name = "folder",
                                                .help = "the folder to share"},
                                               {.name = NULL}};
 static const struct bh_option no_options[] = {{.name = NULL}};
-static const struct bh_option common_options[] = {
-    {.name = "features", .type = BH_OPT_STRING, .offset = AT(text), .help = "features to offer"},
-    {.name = NULL}};
 static const char *const stores[] = {"blk-file", "ram-size", NULL};
 
 const struct bh_plan_class plan_rig_classes[] = {{.name = "blk",
@@ -80,8 +78,10 @@ const struct bh_plan_class plan_rig_classes[] = {{.name = "blk",
                                                  {.name = "fs", .virtio_id = 26, .options = fs_options},
                                                  {.name = NULL}};
 
-const struct bh_plan_settings plan_rig_settings = {
-    .classes = plan_rig_classes, .common = common_options, .cache_dir = "/cache", .state_dir = "/state"};
+const struct bh_plan_settings plan_rig_settings = {.classes = plan_rig_classes,
+                                                   .common = bh_device_process_options,
+                                                   .cache_dir = "/cache",
+                                                   .state_dir = "/state"};
 
 char *plan_rig_read(const char *file, size_t *size)
 {

@@ -25,6 +25,15 @@ struct settings {
 
 static const char *const cache_words[] = {"none", "writeback", NULL};
 
+/* A rule of its own: no name of a device. */
+static int no_device(const char *value, struct bh_diag_sink *sink, const struct bh_diag_where *where)
+{
+    if (strncmp(value, "/dev/", 5) != 0)
+        return BH_OK;
+    bh_error(sink, where, "take a file", "'%s' is a device", value);
+    return BH_ERR_ACCESS;
+}
+
 static const struct bh_option table[] = {
     {.name = "read-only",
      .type = BH_OPT_BOOL,
@@ -48,6 +57,7 @@ static const struct bh_option table[] = {
      .type = BH_OPT_PATH,
      .offset = offsetof(struct settings, file),
      .required = true,
+     .check = no_device,
      .help = "the image"},
     {.name = "cache",
      .type = BH_OPT_ENUM,
@@ -156,6 +166,9 @@ static void each_type_refuses_what_is_none_of_its_values(void **state)
         assert_int_equal(bed->keep.sink.error_count, errors + 1);
     }
     assert_int_equal(bed->settings.depth, 256);
+    assert_int_equal(set(bed, "blk-file", "/dev/sda"), BH_ERR_ACCESS);
+    assert_string_equal(bed->keep.text, "'/dev/sda' is a device|take a file");
+    assert_null(bed->settings.file);
     assert_int_equal(set(bed, "cache", "write"), BH_ERR_INVAL);
     assert_string_equal(bed->keep.text, "cache: 'write' is not allowed|it takes one of: none writeback");
 }

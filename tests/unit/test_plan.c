@@ -48,6 +48,7 @@ static void planner_places_what_is_left_open(void **state)
     assert_int_equal(strncmp(bh_plan_option_value(net, "mac"), "02:", 3),
                      0); /* made up, locally administered */
     assert_string_equal(bh_plan_option_value(&plan->devices[3], "blk-file"), "/state/b.img");
+    assert_string_equal(bh_plan_option_value(&plan->devices[3], "features"), "-packed,-28");
     assert_int_equal(plan->create_count, 1);
     assert_string_equal(plan->creates[0].path, "/state/b.img");
     assert_int_equal(plan->creates[0].size, 1 << 20);

@@ -46,6 +46,11 @@ struct bh_option {
     const char *arg;           /* the word for the value in help: "FILE", "N"; NULL: made from the type */
     const char *help;          /* one line, no full stop */
     const char *ref;           /* the spec's or the binding's term, with its section; NULL: ours */
+    /*
+     * A text's own rules, beyond its type; NULL: none. BH_OK, or what is wrong has been said on `sink`, with `where`
+     * (NULL: it stands on a command line).
+     */
+    int (*check)(const char *value, struct bh_diag_sink *sink, const struct bh_diag_where *where);
     enum bh_option_type type;
     bool required;
     bool cli_only; /* not a property of the description (socket-path, help) */
