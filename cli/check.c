@@ -9,18 +9,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
-struct settings {
-    struct bh_plan_words words; /* first: BH_PLAN_WORDS_OPTIONS */
-    bool json;
-};
-
 static const struct bh_option options[] = {
-    BH_PLAN_WORDS_OPTIONS,
-    {.name = "json",
-     .type = BH_OPT_BOOL,
-     .offset = offsetof(struct settings, json),
-     .help = "print one JSON object: ok, errors, warnings, diagnostics"},
-    {.name = NULL},
+    BH_REPORT_OPTIONS("print one JSON object: ok, errors, warnings, diagnostics"),
 };
 
 /* Diagnostics as an array of objects; an object that memory ran out for is left out, the counts are right. */
@@ -64,10 +54,10 @@ static void collect(struct bh_diag_sink *sink, const struct bh_diag *diag)
     json_array_append_new(collector->array, object);
 }
 
-static int check_json(const struct settings *settings, const char *file)
+static int check_json(const struct bh_report_values *values, const char *file)
 {
     struct collector collector = {.sink.emit = collect, .array = json_array()};
-    int err = bh_plan_of_words(&settings->words, file, &collector.sink, NULL);
+    int err = bh_plan_of_words(&values->words, file, &collector.sink, NULL);
     json_t *root = json_object();
 
     json_object_set_new(root, "ok", json_boolean(err == BH_OK));
@@ -80,20 +70,18 @@ static int check_json(const struct settings *settings, const char *file)
     return err;
 }
 
+static int check(const struct bh_report_values *values, const char *file)
+{
+    int err = values->json ? check_json(values, file) : bh_plan_of_words(&values->words, file, NULL, NULL);
+
+    if (err == BH_OK && !values->json)
+        bh_note(NULL, "%s: no errors", file);
+    return err;
+}
+
 static int run(const struct bh_verb *verb, int argc, char **argv)
 {
-    struct settings settings = {.json = false};
-    const char *file;
-    size_t count;
-    int err = bh_verb_parse(verb, argc, argv, &settings, &file, 1, 1, &count);
-
-    if (err != BH_OK)
-        return BH_EXIT_USAGE;
-    err = settings.json ? check_json(&settings, file) : bh_plan_of_words(&settings.words, file, NULL, NULL);
-    if (err == BH_OK && !settings.json)
-        bh_note(NULL, "%s: no errors", file);
-    bh_options_fini(options, &settings);
-    return err == BH_OK ? BH_EXIT_OK : err == BH_ERR_CHILD ? BH_EXIT_MISSING : BH_EXIT_FAILED;
+    return bh_report_run(verb, argc, argv, check);
 }
 
 const struct bh_verb bh_verb_check = {

@@ -114,7 +114,7 @@ static int attach(struct bh_client *client, const char *name)
 {
     const struct sigaction action = {.sa_handler = end_signal};
     json_t *answer;
-    if (bh_client_ask(client, "attach", json_pack("{s:s}", "name", name), NULL, &answer))
+    if (bh_ask(client, "attach", json_pack("{s:s}", "name", name), &answer))
         return BH_EXIT_NOT_RUNNING;
     json_decref(answer);
     sigaction(SIGTERM, &action, NULL);

@@ -55,30 +55,16 @@ static int see_that_all_is_gone(const json_t *report, bool quiet)
     return BH_EXIT_OK;
 }
 
-static void say_nothing(struct bh_diag_sink *sink, const struct bh_diag *diag)
-{
-}
-
-/* Ask; BH_ERR_CLOSED is not said: the daemon goes away by itself, and is looked for again. */
-static int ask(struct bh_client *client, const char *op, json_t *request, json_t **answer)
-{
-    struct bh_diag_sink silent = {.emit = say_nothing};
-    const int err = bh_client_ask(client, op, request, &silent, answer);
-    if (err && err != BH_ERR_CLOSED)
-        bh_error(NULL, NULL, NULL, "the system's daemon does not do it: %s", bh_err_text(err));
-    return err;
-}
-
 /* BH_ERR_CLOSED: the daemon went away meanwhile. Else *code is the exit code. */
 static int try_down(const struct down_values *values, struct bh_client *client, int *code)
 {
     json_t *report, *answer;
     bool ready;
-    int err = ask(client, "ps", NULL, &report);
+    int err = bh_client_ask(client, "ps", NULL, NULL, &report);
     *code = BH_EXIT_FAILED;
     if (err)
         return err;
-    err = ask(client, "down", json_pack("{s:b}", "now", values->now), &answer);
+    err = bh_client_ask(client, "down", json_pack("{s:b}", "now", values->now), NULL, &answer);
     if (!err) {
         json_decref(answer);
         bh_follow(client, false, values->quiet, &ready);

@@ -27,16 +27,10 @@ static void interrupted(int signo)
     interrupts++;
 }
 
-static const char *text_of(const json_t *event, const char *key)
-{
-    const char *text = json_string_value(json_object_get(event, key));
-    return text ? text : "";
-}
-
 static void say_unit(struct follower *follower, const json_t *event)
 {
-    const char *state = text_of(event, "state"), *name = text_of(event, "name");
-    const bool is_domain = !strcmp(text_of(event, "kind"), "domain");
+    const char *state = bh_text_of(event, "state"), *name = bh_text_of(event, "name");
+    const bool is_domain = !strcmp(bh_text_of(event, "kind"), "domain");
     const double seconds = json_real_value(json_object_get(event, "seconds"));
     const struct bh_colours *c = &follower->colours;
     if (!strcmp(state, "ready"))
@@ -67,8 +61,9 @@ static void say_tail(const char *title, const char *text)
 
 static void say_failure(struct follower *follower, const json_t *event)
 {
-    const char *name = text_of(event, "name"), *cause = text_of(event, "cause"), *why = text_of(event, "why");
-    const char *pattern = text_of(event, "pattern");
+    const char *name = bh_text_of(event, "name"), *cause = bh_text_of(event, "cause"),
+               *why = bh_text_of(event, "why");
+    const char *pattern = bh_text_of(event, "pattern");
     const int timeout_ms = (int)json_integer_value(json_object_get(event, "timeout_ms"));
     follower->failed = true;
     fflush(stdout);
@@ -78,30 +73,30 @@ static void say_failure(struct follower *follower, const json_t *event)
                  timeout_ms / 1e3);
     else
         bh_error(NULL, NULL, NULL, "%s failed: %s%s%s", name, cause, why[0] ? ": " : "", why);
-    say_tail("the end of its log", text_of(event, "log"));
-    say_tail("the end of its console", text_of(event, "console"));
+    say_tail("the end of its log", bh_text_of(event, "log"));
+    say_tail("the end of its console", bh_text_of(event, "console"));
 }
 
 static void say_other(struct follower *follower, const json_t *event)
 {
-    const char *level = text_of(event, "level"), *name = text_of(event, "name");
+    const char *level = bh_text_of(event, "level"), *name = bh_text_of(event, "name");
     fflush(stdout);
     if (strcmp(level, "note") != 0)
         fprintf(stderr, "  %s%s: %s%s%s%s\n", follower->colours.bad, level, name, name[0] ? ": " : "",
-                text_of(event, "text"), follower->colours.off);
+                bh_text_of(event, "text"), follower->colours.off);
     else if (!follower->quiet)
-        fprintf(stderr, "  %s\n", text_of(event, "text"));
+        fprintf(stderr, "  %s\n", bh_text_of(event, "text"));
 }
 
 /* True when the event ends the following. */
 static bool handle(struct follower *follower, const json_t *event, bool until_ready)
 {
-    const char *kind = text_of(event, "event");
+    const char *kind = bh_text_of(event, "event");
     if (!strcmp(kind, "begin")) {
         follower->pid = (int)json_integer_value(json_object_get(event, "pid"));
         if (!follower->quiet)
-            printf("%s%s%s on engine %s\n", follower->colours.bold, text_of(event, "system"),
-                   follower->colours.off, text_of(event, "engine"));
+            printf("%s%s%s on engine %s\n", follower->colours.bold, bh_text_of(event, "system"),
+                   follower->colours.off, bh_text_of(event, "engine"));
     } else if (!strcmp(kind, "unit")) {
         if (!follower->quiet)
             say_unit(follower, event);

@@ -33,12 +33,6 @@ static const struct bh_option options[] = {
 
 enum { POLL_MS = 200, CHUNK = 16384 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* Copy what is new. False: stdout is gone. */
 static bool copy_new(int fd)
 {
@@ -95,7 +89,7 @@ static const char *log_of(const json_t *report, const char *name, bool output, c
     size_t index;
     json_array_foreach(json_object_get(report, "units"), index, unit)
     {
-        const char *own = text_of(unit, "name");
+        const char *own = bh_text_of(unit, "name");
         const size_t dot = strcspn(own, ".");
         const bool same = !strcmp(own, name) || (own[dot] && !strncmp(own, name, dot) && name[dot] == '/' &&
                                                  !strcmp(own + dot + 1, name + dot + 1));
@@ -104,7 +98,7 @@ static const char *log_of(const json_t *report, const char *name, bool output, c
             return changed;
         }
         if (same)
-            return text_of(unit, "log");
+            return bh_text_of(unit, "log");
     }
     return NULL;
 }
@@ -114,11 +108,11 @@ static int logs(struct bh_client *client, const struct logs_values *values, cons
     char changed[128];
     json_t *report;
     int code = BH_EXIT_FAILED;
-    if (bh_client_ask(client, "ps", NULL, NULL, &report))
+    if (bh_ask(client, "ps", NULL, &report))
         return code;
     const char *log = name ? log_of(report, name, values->output, changed, sizeof(changed)) : "daemon.log";
     if (log) {
-        code = show(client, text_of(report, "run_dir"), log, values->follow);
+        code = show(client, bh_text_of(report, "run_dir"), log, values->follow);
     } else {
         bh_error(NULL, NULL, "`bulkhead ps` lists them", "no domain or device is called \"%s\"", name);
         code = BH_EXIT_NOT_RUNNING;

@@ -9,18 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct settings {
-    struct bh_plan_words words; /* first: BH_PLAN_WORDS_OPTIONS */
-    bool json;
-};
-
 static const struct bh_option options[] = {
-    BH_PLAN_WORDS_OPTIONS,
-    {.name = "json",
-     .type = BH_OPT_BOOL,
-     .offset = offsetof(struct settings, json),
-     .help = "print the plan in its canonical form"},
-    {.name = NULL},
+    BH_REPORT_OPTIONS("print the plan in its canonical form"),
 };
 
 static void print_device(const struct bh_plan *plan, const struct bh_plan_device *device)
@@ -95,26 +85,24 @@ static int print_json(const struct bh_plan *plan)
     return err;
 }
 
-static int run(const struct bh_verb *verb, int argc, char **argv)
+static int show(const struct bh_report_values *values, const char *file)
 {
-    struct settings settings = {.json = false};
     struct bh_plan *plan = NULL;
-    const char *file;
-    size_t count;
-    int err = bh_verb_parse(verb, argc, argv, &settings, &file, 1, 1, &count);
+    int err = bh_plan_of_words(&values->words, file, NULL, &plan);
 
-    if (err != BH_OK)
-        return BH_EXIT_USAGE;
-    err = bh_plan_of_words(&settings.words, file, NULL, &plan);
-    if (err == BH_OK && settings.json)
+    if (err == BH_OK && values->json)
         err = print_json(plan);
     else if (err == BH_OK)
         print_plan(plan);
     if (fflush(stdout) != 0 || ferror(stdout))
         err = BH_ERR_IO;
     bh_plan_free(plan);
-    bh_options_fini(options, &settings);
-    return err == BH_OK ? BH_EXIT_OK : err == BH_ERR_CHILD ? BH_EXIT_MISSING : BH_EXIT_FAILED;
+    return err;
+}
+
+static int run(const struct bh_verb *verb, int argc, char **argv)
+{
+    return bh_report_run(verb, argc, argv, show);
 }
 
 const struct bh_verb bh_verb_plan = {

@@ -41,3 +41,23 @@ int bh_plan_of_words(const struct bh_plan_words *words, const char *file, struct
 
     return bh_plan_make(&settings, file, sink, plan);
 }
+
+int bh_exit_of_plan(int err)
+{
+    return err == BH_OK ? BH_EXIT_OK : err == BH_ERR_CHILD ? BH_EXIT_MISSING : BH_EXIT_FAILED;
+}
+
+int bh_report_run(const struct bh_verb *verb, int argc, char **argv,
+                  int (*report)(const struct bh_report_values *values, const char *file))
+{
+    struct bh_report_values values = {.json = false};
+    const char *file;
+    size_t count;
+    int err = bh_verb_parse(verb, argc, argv, &values, &file, 1, 1, &count);
+
+    if (err != BH_OK)
+        return BH_EXIT_USAGE;
+    err = report(&values, file);
+    bh_options_fini(verb->options, &values);
+    return bh_exit_of_plan(err);
+}

@@ -26,27 +26,21 @@ static const struct bh_option options[] = {
 
 enum { SYSTEMS_MAX = 64 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static void print_unit(const json_t *unit, const struct bh_colours *c)
 {
-    const char *state = text_of(unit, "state"), *class_name = text_of(unit, "class");
+    const char *state = bh_text_of(unit, "state"), *class_name = bh_text_of(unit, "class");
     const int restarts = (int)json_integer_value(json_object_get(unit, "restarts"));
     const int pid = (int)json_integer_value(json_object_get(unit, "pid"));
-    const char *cause = text_of(unit, "cause"),
-               *why = strcmp(state, "ready") != 0 ? text_of(unit, "why") : "";
+    const char *cause = bh_text_of(unit, "cause"),
+               *why = strcmp(state, "ready") != 0 ? bh_text_of(unit, "why") : "";
     char number[16] = "-", again[32] = "";
     if (pid)
         snprintf(number, sizeof(number), "%d", pid);
     if (restarts)
         snprintf(again, sizeof(again), " (restarts: %d)", restarts);
-    printf("  %-28s %-8s %s%-9s%s %8s  %s%s%s%s%s\n", text_of(unit, "name"),
+    printf("  %-28s %-8s %s%-9s%s %8s  %s%s%s%s%s\n", bh_text_of(unit, "name"),
            class_name[0] ? class_name : "domain", bh_state_colour(c, state), state, c->off, number,
-           text_of(unit, "status"), cause, cause[0] && why[0] ? ": " : "", why, again);
+           bh_text_of(unit, "status"), cause, cause[0] && why[0] ? ": " : "", why, again);
 }
 
 static void print_system(const json_t *report)
@@ -54,9 +48,9 @@ static void print_system(const json_t *report)
     const struct bh_colours c = bh_colours_for(STDOUT_FILENO);
     size_t index;
     const json_t *unit;
-    printf("%s%s%s  %s on engine %s, daemon %d, %s\n", c.bold, text_of(report, "system"), c.off,
-           text_of(report, "state"), text_of(report, "engine"),
-           (int)json_integer_value(json_object_get(report, "pid")), text_of(report, "run_dir"));
+    printf("%s%s%s  %s on engine %s, daemon %d, %s\n", c.bold, bh_text_of(report, "system"), c.off,
+           bh_text_of(report, "state"), bh_text_of(report, "engine"),
+           (int)json_integer_value(json_object_get(report, "pid")), bh_text_of(report, "run_dir"));
     json_array_foreach(json_object_get(report, "units"), index, unit) print_unit(unit, &c);
 }
 
@@ -66,7 +60,7 @@ static int report_of(const struct ps_values *values, const char *name, json_t **
     int err = bh_client_connect(&client, values->running.run_dir, name, NULL);
     if (err)
         return err;
-    err = bh_client_ask(&client, "ps", NULL, NULL, report);
+    err = bh_ask(&client, "ps", NULL, report);
     bh_client_close(&client);
     if (!err) {
         json_object_del(*report, "ok");

@@ -25,12 +25,6 @@ static const struct bh_option options[] = {
     {NULL},
 };
 
-static const char *text_of(const json_t *event, const char *key)
-{
-    const char *text = json_string_value(json_object_get(event, key));
-    return text ? text : "";
-}
-
 /* Until the unit has been seen to leave ready and come back, or to fail. */
 static int wait_for_return(struct bh_client *client, const char *name, uint64_t timeout_s)
 {
@@ -43,14 +37,15 @@ static int wait_for_return(struct bh_client *client, const char *name, uint64_t 
             continue;
         if (err)
             break;
-        const bool ours = !strcmp(text_of(event, "event"), "unit") && !strcmp(text_of(event, "name"), name);
-        const bool ready = ours && !strcmp(text_of(event, "state"), "ready");
-        const bool failed = ours && !strcmp(text_of(event, "state"), "failed");
+        const bool ours =
+            !strcmp(bh_text_of(event, "event"), "unit") && !strcmp(bh_text_of(event, "name"), name);
+        const bool ready = ours && !strcmp(bh_text_of(event, "state"), "ready");
+        const bool failed = ours && !strcmp(bh_text_of(event, "state"), "failed");
         if (ours && !ready)
             left = true;
         if (failed)
             bh_error(NULL, NULL, "`bulkhead logs` tells more", "%s failed: %s", name,
-                     text_of(event, "cause"));
+                     bh_text_of(event, "cause"));
         if (ready && left)
             printf("%s is ready after %.1f s\n", name, json_real_value(json_object_get(event, "seconds")));
         json_decref(event);
@@ -74,7 +69,7 @@ static int run(const struct bh_verb *verb, int argc, char **argv)
     int code = bh_exit_of(err);
     if (!err) {
         code = BH_EXIT_NOT_RUNNING;
-        if (!bh_client_ask(&client, "restart", json_pack("{s:s}", "name", name), NULL, &answer)) {
+        if (!bh_ask(&client, "restart", json_pack("{s:s}", "name", name), &answer)) {
             json_decref(answer);
             code = wait_for_return(&client, name, values.timeout_s);
         }

@@ -27,6 +27,20 @@ const char *bh_state_colour(const struct bh_colours *colours, const char *state)
     return colours->dim;
 }
 
+int bh_ask(struct bh_client *client, const char *op, json_t *request, json_t **answer)
+{
+    const int err = bh_client_ask(client, op, request, NULL, answer);
+    if (err == BH_ERR_CLOSED)
+        bh_error(NULL, NULL, "`bulkhead ps` shows what runs", "the system's daemon has gone away");
+    return err;
+}
+
+const char *bh_text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
 int bh_exit_of(int err)
 {
     switch (err) {

@@ -42,6 +42,11 @@ struct bh_colours {
 struct bh_colours bh_colours_for(int fd);
 const char *bh_state_colour(const struct bh_colours *colours, const char *state);
 
+/* bh_client_ask for verbs that want a daemon that stays: all that is wrong has been said. */
+int bh_ask(struct bh_client *client, const char *op, json_t *request, json_t **answer) BH_MUST_USE;
+/* A member that is a text; "" when there is none. */
+const char *bh_text_of(const json_t *object, const char *key);
+
 /* What a failed connection or request means for the shell. */
 int bh_exit_of(int err);
 

@@ -41,7 +41,7 @@ static const struct bh_option options[] = {
 static int detach(struct bh_client *client, const struct bh_plan *plan, bool quiet)
 {
     json_t *answer;
-    const int err = bh_client_ask(client, "detach", NULL, NULL, &answer);
+    const int err = bh_ask(client, "detach", NULL, &answer);
     if (err)
         return BH_EXIT_FAILED;
     json_decref(answer);
@@ -92,12 +92,9 @@ static int run(const struct bh_verb *verb, int argc, char **argv)
     if (bh_verb_parse(verb, argc, argv, &values, &file, 1, 1, &word_count))
         return code;
     const int err = bh_plan_of_words(&values.words, file, NULL, &plan);
-    if (err) {
-        code = err == BH_ERR_CHILD ? BH_EXIT_MISSING : BH_EXIT_FAILED;
-    } else {
-        code = run_plan(plan, &values);
+    code = err ? bh_exit_of_plan(err) : run_plan(plan, &values);
+    if (!err)
         bh_plan_free(plan);
-    }
     bh_options_fini(verb->options, &values);
     return code;
 }

@@ -186,10 +186,10 @@ int bh_client_ask(struct bh_client *client, const char *op, json_t *request, str
             json_decref(message);
         message = err ? NULL : message;
     }
-    if (err) {
+    if (err && err != BH_ERR_CLOSED)
         bh_error(sink, NULL, NULL, "the system's daemon does not answer: %s", bh_err_text(err));
+    if (err)
         return err;
-    }
     if (!json_is_true(json_object_get(message, "ok"))) {
         const char *why = json_string_value(json_object_get(message, "error"));
         bh_error(sink, NULL, NULL, "%s", why ? why : "the daemon refused");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's parts that stand alone: the search for a text in a stream, logs and their rotation, run directories
- * and their lock, child processes.
+ * and their lock, child processes, what a client says of its daemon.
  */
+#include "daemon/client.h"
 #include "daemon/log.h"
 #include "daemon/run_dir.h"
 #include <bulkhead/impl/process.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -257,6 +259,50 @@ static void child_is_killed_and_waited_for(void **state)
     bh_loop_destroy(child.loop);
 }
 
+/* --- asking the daemon ------------------------------------------------------------------------------------- */
+
+struct heard {
+    struct bh_diag_sink sink;
+    char text[128];
+};
+
+static void hear(struct bh_diag_sink *sink, const struct bh_diag *diag)
+{
+    struct heard *heard = BH_LOOP_OWNER(sink, struct heard, sink);
+    snprintf(heard->text, sizeof(heard->text), "%s", diag->what);
+}
+
+/* Ask a daemon that answers with `lines` and goes away. */
+static int ask(const char *lines, struct heard *heard)
+{
+    struct bh_client client;
+    json_t *answer = NULL;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(bh_client_take(&client, ends[0]), BH_OK);
+    assert_int_equal(write(ends[1], lines, strlen(lines)), strlen(lines));
+    assert_int_equal(shutdown(ends[1], SHUT_WR), 0);
+    *heard = (struct heard){.sink.emit = hear};
+    const int err = bh_client_ask(&client, "down", NULL, &heard->sink, &answer);
+    json_decref(answer);
+    bh_client_close(&client);
+    close(ends[1]);
+    return err;
+}
+
+static void refusal_is_said_and_a_daemon_that_went_away_is_not(void **state)
+{
+    struct heard heard;
+    assert_int_equal(ask("{\"event\":\"says\"}\n{\"v\":1,\"ok\":true}\n", &heard), BH_OK);
+    assert_string_equal(heard.text, "");
+    assert_int_equal(ask("{\"v\":1,\"ok\":false,\"error\":\"it is busy\"}\n", &heard), BH_ERR_INVAL);
+    assert_string_equal(heard.text, "it is busy");
+    assert_int_equal(ask("{\"event\":\"down\"}\n", &heard), BH_ERR_CLOSED);
+    assert_string_equal(heard.text, "");
+    assert_int_equal(ask("no JSON\n", &heard), BH_ERR_PROTO);
+    assert_non_null(strstr(heard.text, "does not answer"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +320,7 @@ int main(void)
         cmocka_unit_test(child_has_exactly_its_fds_and_its_end_is_told),
         cmocka_unit_test(child_that_cannot_be_executed_is_an_error_of_start),
         cmocka_unit_test(child_is_killed_and_waited_for),
+        cmocka_unit_test(refusal_is_said_and_a_daemon_that_went_away_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
