@@ -16,44 +16,42 @@ static bool seek(const struct bh_seg **seg, unsigned *count, size_t *offset)
     return *count > 0;
 }
 
-size_t bh_chain_read(const struct bh_chain *chain, size_t offset, void *to, size_t len)
+/* Copy from the segments to our memory, or the other way (`to_chain`). Returns the bytes copied. */
+static size_t copy(const struct bh_seg *seg, unsigned count, size_t offset, uint8_t *ours, size_t len,
+                   bool to_chain)
 {
-    const struct bh_seg *seg = chain->segs;
-    unsigned count = chain->out_count;
-    size_t done = 0;
+    size_t left = len;
 
     if (!seek(&seg, &count, &offset))
         return 0;
-    for (; count > 0 && done < len; count--, seg++, offset = 0) {
+    for (; count > 0 && left > 0; count--, seg++, offset = 0) {
+        uint8_t *theirs = (uint8_t *)seg->base + offset;
         size_t part = seg->len - offset;
 
-        if (part > len - done)
-            part = len - done;
-        memcpy((uint8_t *)to + done, (const uint8_t *)seg->base + offset, part);
-        done += part;
+        if (part > left)
+            part = left;
+        if (to_chain)
+            memcpy(theirs, ours, part);
+        else
+            memcpy(ours, theirs, part);
+        ours += part;
+        left -= part;
     }
     /* What was copied is what is checked: the compiler may not look at the guest's bytes again. */
     __asm__ volatile("" : : : "memory");
-    return done;
+    return len - left;
+}
+
+size_t bh_chain_read(const struct bh_chain *chain, size_t offset, void *to, size_t len)
+{
+    return copy(chain->segs, chain->out_count, offset, to, len, false);
 }
 
 size_t bh_chain_write(const struct bh_chain *chain, size_t offset, const void *from, size_t len)
 {
-    const struct bh_seg *seg = chain->segs + chain->out_count;
-    unsigned count = chain->in_count;
-    size_t done = 0;
-
-    if (!seek(&seg, &count, &offset))
-        return 0;
-    for (; count > 0 && done < len; count--, seg++, offset = 0) {
-        size_t part = seg->len - offset;
-
-        if (part > len - done)
-            part = len - done;
-        memcpy((uint8_t *)seg->base + offset, (const uint8_t *)from + done, part);
-        done += part;
-    }
-    return done;
+    /* Only read from: the cast is for the one function that goes both ways. */
+    return copy(chain->segs + chain->out_count, chain->in_count, offset, (uint8_t *)(uintptr_t)from, len,
+                true);
 }
 
 static int slice(const struct bh_seg *seg, unsigned count, size_t offset, size_t len, struct bh_seg *to,

@@ -271,14 +271,7 @@ static inline int finish(struct walk *w, struct bh_chain *chain)
     chain->out_len = (uint32_t)out_len;
     chain->in_len = (uint32_t)(w->len - out_len);
     chain->mem_slots = w->mem_slots;
-    bh_mem_view_hold(&w->q->view, w->mem_slots);
     return BH_OK;
-}
-
-void bh_chain_release(struct bh_virtq *q, struct bh_chain *chain)
-{
-    bh_mem_view_drop(&q->view, chain->mem_slots);
-    bh_mem_view_release(&q->view, chain->segs, (unsigned)chain->out_count + chain->in_count);
 }
 
 /* `at`: the head, the head's slot, or the record; `head_flags` of a chain in a packed ring. */

@@ -11,8 +11,7 @@
 void bh_device_init(struct bh_device *dev, const struct bh_class *class, struct bh_mem *mem,
                     struct bh_virtq *queues, const struct bh_virtq_memory *memory, uint16_t queue_count)
 {
-    BH_ASSERT(queue_count <= BH_DEVICE_QUEUES_MAX);
-    BH_ASSERT(class->features && class->queue_ready);
+    BH_ASSERT(queue_count <= BH_DEVICE_QUEUES_MAX && class->features && class->queue_ready);
     memset(dev, 0, sizeof(*dev));
     dev->class = class;
     dev->mem = mem;
@@ -55,14 +54,12 @@ uint32_t bh_device_config_size(const struct bh_device *dev)
 
 void bh_device_config_read(const struct bh_device *dev, uint32_t offset, void *to, uint32_t len)
 {
-    uint32_t size = 0, here = 0;
+    uint32_t size = 0;
     const uint8_t *config = dev->class->config ? dev->class->config(dev, &size) : NULL;
 
-    if (config && offset < size) {
-        here = size - offset < len ? size - offset : len;
-        memcpy(to, config + offset, here);
-    }
-    memset((uint8_t *)to + here, 0, len - here);
+    memset(to, 0, len);
+    if (offset < size)
+        memcpy(to, config + offset, size - offset < len ? size - offset : len);
 }
 
 int bh_device_config_write(struct bh_device *dev, uint32_t offset, const void *from, uint32_t len)

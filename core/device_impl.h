@@ -36,6 +36,8 @@ static inline bool device_up(const struct bh_device *dev)
 int bh_device_bring_up(struct bh_device *dev, struct bh_virtq *q) BH_MUST_USE;
 /* The same where nobody asks for the result: a ring that cannot be reached is the driver's mistake. */
 void bh_device_bring_up_or_break(struct bh_device *dev, struct bh_virtq *q);
+/* Is every bit of these one that was offered? */
+bool bh_device_has_offered(const struct bh_device *dev, const struct bh_features *features);
 /* No queue runs or stops. */
 bool bh_device_stopped(const struct bh_device *dev);
 /* Complete every operation whose end has come. Cheap when none is under way. */

@@ -11,6 +11,7 @@
 #include <bulkhead/device.h>
 
 #include "core/device_impl.h"
+#include "core/virtq_ops.h"
 
 static void wake(struct bh_device *dev, struct bh_virtq *q)
 {
@@ -61,13 +62,10 @@ static int take_setup(struct bh_device *dev, unsigned index, const struct bh_vir
     q = &dev->queues[index];
     if (!dev->features_done)
         return BH_ERR_UNSUPPORTED;
-    if (control_active(dev, BH_CONTROL_RESET) || q->life != BH_VIRTQ_STOPPED ||
-        (q->wishes & QUEUE_STOPPING))
+    if (control_active(dev, BH_CONTROL_RESET) || q->life != BH_VIRTQ_STOPPED || (q->wishes & QUEUE_STOPPING))
         return BH_ERR_BUSY;
-    if (setup->size == 0 || setup->size > q->memory.size_max)
+    if (!bh_virtq_setup_ok(q, setup, bh_device_has(dev, BH_F_RING_PACKED)))
         return BH_ERR_INVAL;
-    if (!bh_device_has(dev, BH_F_RING_PACKED) && (setup->size & (setup->size - 1)) != 0)
-        return BH_ERR_INVAL; /* [virtio-1.4 2.7] */
     q->setup = *setup;
     return BH_OK;
 }

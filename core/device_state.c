@@ -12,6 +12,7 @@
 #include <bulkhead/device.h>
 
 #include "core/device_impl.h"
+#include "core/virtq_ops.h"
 
 #define STATE_MAGIC     0x53444842u /* "BHDS" */
 #define STATE_VERSION   1u
@@ -194,10 +195,10 @@ int bh_device_save(struct bh_device *dev, void *to, size_t size)
 /* --- load ------------------------------------------------------------------------------------------------
  */
 
-/* What a head says before anything of it is taken. */
-static int check_head(const struct head *head, const struct bh_device *dev, const uint8_t *from, size_t size)
+/* Everything that a head says, before anything of it is taken. */
+static int check_head(const struct head *head, const struct bh_device *dev, const struct bh_features *acked,
+                      const uint8_t *from, size_t size)
 {
-    struct bh_features strange = bh_device_offered(dev);
     bh_le32 sum;
 
     if (bh_le32_get(head->magic) != STATE_MAGIC)
@@ -212,23 +213,10 @@ static int check_head(const struct head *head, const struct bh_device *dev, cons
         return BH_ERR_PROTO;
     if ((head->status & (BH_STATUS_DRIVER_OK | BH_STATUS_SUSPEND)) && !(head->flags & DEVICE_FEATURES_DONE))
         return BH_ERR_PROTO;
-    for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
-        strange.word[i] = bh_le32_get(head->acked[i]) & ~strange.word[i];
     if (bh_le16_get(head->virtio_id) != dev->class->virtio_id ||
-        bh_le16_get(head->queue_count) != dev->queue_count || !bh_features_none(&strange))
+        bh_le16_get(head->queue_count) != dev->queue_count || !bh_device_has_offered(dev, acked))
         return BH_ERR_UNSUPPORTED;
     return BH_OK;
-}
-
-static void take_head(const struct head *head, struct bh_device *dev)
-{
-    for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
-        dev->acked.word[i] = bh_le32_get(head->acked[i]);
-    dev->features_done = head->flags & DEVICE_FEATURES_DONE;
-    dev->status = head->status;
-    dev->paused = 1u << BH_CONTROL_QUIESCE;
-    if (head->flags & DEVICE_SUSPENDED)
-        dev->paused |= 1u << BH_CONTROL_SUSPEND;
 }
 
 static int load_queue(const uint8_t *at, struct bh_device *dev, struct bh_virtq *q)
@@ -255,8 +243,7 @@ static int load_queue(const uint8_t *at, struct bh_device *dev, struct bh_virtq 
         return BH_ERR_PROTO;
     if (setup.size > q->memory.size_max)
         return BH_ERR_UNSUPPORTED;
-    if (setup.size && bh_device_has(dev, BH_F_RING_PACKED) &&
-        (setup.state.avail >= setup.size || setup.state.used >= setup.size))
+    if (setup.size && !bh_virtq_setup_ok(q, &setup, bh_device_has(dev, BH_F_RING_PACKED)))
         return BH_ERR_PROTO;
     q->setup = setup;
     q->wishes = flags & QUEUE_ENABLED;
@@ -287,6 +274,7 @@ static int load_rest(const uint8_t *at, size_t class_bytes, struct bh_device *de
 int bh_device_load(struct bh_device *dev, const void *from, size_t size)
 {
     size_t fixed = fixed_bytes(dev);
+    struct bh_features acked;
     struct head head;
     int err;
 
@@ -295,12 +283,19 @@ int bh_device_load(struct bh_device *dev, const void *from, size_t size)
     if (size < sizeof(head) + sizeof(bh_le32))
         return BH_ERR_PROTO;
     memcpy(&head, from, sizeof(head));
-    err = check_head(&head, dev, from, size);
+    for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
+        acked.word[i] = bh_le32_get(head.acked[i]);
+    err = check_head(&head, dev, &acked, from, size);
     if (!err && size < fixed)
         err = BH_ERR_PROTO;
     if (err)
         return err;
-    take_head(&head, dev);
+    dev->acked = acked;
+    dev->features_done = head.flags & DEVICE_FEATURES_DONE;
+    dev->status = head.status;
+    dev->paused = 1u << BH_CONTROL_QUIESCE;
+    if (head.flags & DEVICE_SUSPENDED)
+        dev->paused |= 1u << BH_CONTROL_SUSPEND;
     err = load_rest((const uint8_t *)from + sizeof(head), size - fixed, dev);
     if (err) {
         bh_device_forget(dev);

@@ -42,14 +42,18 @@ struct bh_features bh_device_offered(const struct bh_device *dev)
     return dev->transport ? bh_features_minus(f, dev->transport->cannot) : f;
 }
 
+bool bh_device_has_offered(const struct bh_device *dev, const struct bh_features *features)
+{
+    struct bh_features strange = bh_features_minus(*features, bh_device_offered(dev));
+
+    return bh_features_none(&strange);
+}
+
 int bh_device_accept(struct bh_device *dev, const struct bh_features *features)
 {
-    struct bh_features strange;
-
     if (dev->features_done)
         return BH_ERR_BUSY;
-    strange = bh_features_minus(*features, bh_device_offered(dev));
-    dev->accept_refused = !bh_features_none(&strange);
+    dev->accept_refused = !bh_device_has_offered(dev, features);
     if (dev->accept_refused) {
         dev->counters.features_refused++;
         return BH_ERR_INVAL;

@@ -46,6 +46,14 @@ static int open_area(struct bh_inflight *inflight, void *area, size_t area_size,
     return BH_OK;
 }
 
+/* What stood between link and done is so. */
+static void keep(packed_region *region)
+{
+    region->old_free_head = region->free_head;
+    region->old_used_idx = region->used_idx;
+    region->old_used_wrap_counter = region->used_wrap_counter;
+}
+
 int bh_inflight_init(struct bh_inflight *inflight, void *area, size_t area_size, uint16_t size, bool packed)
 {
     int result = open_area(inflight, area, area_size, size, packed);
@@ -60,7 +68,7 @@ int bh_inflight_init(struct bh_inflight *inflight, void *area, size_t area_size,
             region->desc[i].next = (uint16_t)(i + 1); /* the last one's is no entry: the list ends */
         region->desc_num = size;
         region->used_wrap_counter = 1;
-        region->old_used_wrap_counter = 1;
+        keep(region);
         region->version = VHOST_USER_INFLIGHT_VERSION;
     } else {
         split_region *region = area;
@@ -78,8 +86,7 @@ void bh_records_start(struct bh_inflight *records, const struct bh_virtq_state *
 
         region->used_idx = state->used;
         region->used_wrap_counter = state->used_wrap;
-        region->old_used_idx = state->used;
-        region->old_used_wrap_counter = state->used_wrap;
+        keep(region);
     } else {
         ((split_region *)records->area)->used_idx = state->used;
     }
@@ -200,9 +207,7 @@ void bh_records_packed_done(struct bh_inflight *records, struct bh_chain *const 
 
     for (unsigned i = 0; i < count; i++)
         region->desc[chains[i]->record].inflight = 0;
-    region->old_free_head = region->free_head;
-    region->old_used_idx = region->used_idx;
-    region->old_used_wrap_counter = region->used_wrap_counter;
+    keep(region);
 }
 
 uint16_t bh_records_packed_read(struct bh_inflight *records, uint16_t entry, struct ring_desc *desc)
@@ -224,39 +229,32 @@ static uint64_t counter_of(const struct bh_inflight *inflight, uint16_t record)
                             : ((split_region *)inflight->area)->desc[record].counter;
 }
 
-/* Heap sort: no recursion, and no harm when the keys change meanwhile. */
-static void sift_down(const struct bh_inflight *inflight, unsigned root, unsigned count)
-{
-    uint16_t *list = inflight->resubmit;
-
-    for (unsigned child; (child = 2 * root + 1) < count; root = child) {
-        uint16_t former = list[root];
-
-        if (child + 1 < count && counter_of(inflight, list[child]) < counter_of(inflight, list[child + 1]))
-            child++;
-        if (counter_of(inflight, former) >= counter_of(inflight, list[child]))
-            return;
-        list[root] = list[child];
-        list[child] = former;
-    }
-}
-
+/* Shell's sort with Knuth's gaps: no recursion, bounded, and no harm when the keys change meanwhile. */
 static void sort_oldest_first(struct bh_inflight *inflight)
 {
     uint16_t *list = inflight->resubmit;
-    unsigned count = inflight->resubmit_count;
+    unsigned count = inflight->resubmit_count, gap = 1;
 
-    for (unsigned root = count / 2; root > 0; root--)
-        sift_down(inflight, root - 1, count);
-    for (unsigned end = count; end > 1; end--) {
-        uint16_t newest = list[0];
+    while (gap < count / 3)
+        gap = 3 * gap + 1;
+    for (; gap > 0; gap /= 3) {
+        for (unsigned i = gap; i < count; i++) {
+            uint16_t record = list[i];
+            uint64_t counter = counter_of(inflight, record);
+            unsigned at = i;
 
-        list[0] = list[end - 1];
-        list[end - 1] = newest;
-        sift_down(inflight, 0, end - 1);
+            for (; at >= gap && counter_of(inflight, list[at - gap]) > counter; at -= gap)
+                list[at] = list[at - gap];
+            list[at] = record;
+        }
     }
     if (count > 0)
         inflight->counter = counter_of(inflight, list[count - 1]) + 1;
+}
+
+static void add_resubmit(struct bh_inflight *inflight, unsigned record)
+{
+    inflight->resubmit[inflight->resubmit_count++] = (uint16_t)record;
 }
 
 static int load_split(struct bh_inflight *inflight, const struct virtq_used *used,
@@ -278,7 +276,7 @@ static int load_split(struct bh_inflight *inflight, const struct virtq_used *use
     region->used_idx = used_idx;
     for (unsigned i = 0; i < inflight->size; i++)
         if (region->desc[i].inflight)
-            inflight->resubmit[inflight->resubmit_count++] = (uint16_t)i;
+            add_resubmit(inflight, i);
     *state = BH_VIRTQ_STATE_INITIAL;
     state->used = used_idx;
     state->avail = (uint16_t)(used_idx + inflight->resubmit_count);
@@ -291,9 +289,7 @@ static void settle_packed(packed_region *region, const struct pvirtq_desc *ring,
     uint16_t available = region->old_used_wrap_counter ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
 
     if (region->used_idx != old_used && (ring_load16(&ring[old_used].flags) & LAP_FLAGS) != available) {
-        region->old_free_head = region->free_head;
-        region->old_used_idx = region->used_idx;
-        region->old_used_wrap_counter = region->used_wrap_counter;
+        keep(region);
     } else {
         region->free_head = region->old_free_head;
         region->used_idx = region->old_used_idx;
@@ -322,12 +318,14 @@ static int load_packed(struct bh_inflight *inflight, const struct pvirtq_desc *r
         entry = region->desc[entry].next;
     }
     for (unsigned i = 0; i < inflight->size; i++) {
+        unsigned num = region->desc[i].num;
+
         if (!region->desc[i].inflight)
             continue;
-        slots += region->desc[i].num;
-        if (region->desc[i].num == 0 || slots > inflight->size)
+        slots += num;
+        if (num == 0 || slots > inflight->size)
             return BH_ERR_PROTO;
-        inflight->resubmit[inflight->resubmit_count++] = (uint16_t)i;
+        add_resubmit(inflight, i);
     }
     *state = (struct bh_virtq_state){.avail = used, .used = used, .avail_wrap = wrap, .used_wrap = wrap};
     slots += used; /* below twice the size */

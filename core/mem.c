@@ -117,6 +117,12 @@ enum bh_mem_result bh_mem_translate(struct bh_mem_view *view, bh_daddr_t addr, u
     return BH_MEM_HERE;
 }
 
+void bh_mem_view_use(struct bh_mem_view *view, uint32_t slots, int by)
+{
+    for (; slots != 0; slots &= slots - 1)
+        view->uses[__builtin_ctz(slots)] += (uint32_t)by;
+}
+
 void bh_mem_view_release(struct bh_mem_view *view, const struct bh_seg *segs, unsigned count)
 {
     const struct bh_mem_ops *ops = view->mem->ops;

@@ -21,56 +21,47 @@
 
 /* --- Memory --- */
 
-static size_t round8(size_t bytes)
+/* Take room for `bytes` off the block's end; where it is. */
+static uintptr_t carve(uintptr_t *end, uint64_t bytes)
 {
-    return (bytes + 7u) & ~(size_t)7u;
+    uintptr_t at = *end;
+
+    BH_ASSERT(bytes <= SIZE_MAX / 4);
+    *end += ((uintptr_t)bytes + 7u) & ~(uintptr_t)7u;
+    return at;
 }
 
-/* Where each array starts in the block; returns the block's size. */
-static size_t lay_out(uint16_t size_max, uint16_t chain_count, uint16_t segs_per_chain, size_t at[5])
+/* Lay the arrays out from `block` on; returns where the block ends. */
+static uintptr_t place(struct bh_virtq_memory *memory, uintptr_t block, uint16_t size_max,
+                       uint16_t chain_count, uint16_t segs_per_chain)
 {
-    uint64_t seg_bytes = (uint64_t)chain_count * segs_per_chain * sizeof(struct bh_seg);
-    size_t end;
+    uintptr_t end = block;
 
     BH_ASSERT(size_max >= 1 && size_max <= BH_VIRTQ_SIZE_MAX && chain_count >= 1 && segs_per_chain >= 1);
-    BH_ASSERT(seg_bytes <= SIZE_MAX / 2);
-    at[0] = 0;
-    end = round8((size_t)seg_bytes);
-    at[1] = end;
-    end = round8(end + chain_count * sizeof(struct bh_chain));
-    at[2] = end;
-    end = round8(end + (size_max + 31u) / 32u * sizeof(uint32_t));
-    at[3] = end;
-    end = round8(end + chain_count * sizeof(uint16_t));
-    at[4] = end;
-    return round8(end + size_max * sizeof(uint16_t));
+    memory->segs =
+        (struct bh_seg *)carve(&end, (uint64_t)chain_count * segs_per_chain * sizeof(struct bh_seg));
+    memory->chains = (struct bh_chain *)carve(&end, chain_count * sizeof(struct bh_chain));
+    memory->heads_in_flight = (uint32_t *)carve(&end, (size_max + 31u) / 32u * sizeof(uint32_t));
+    memory->free_slots = (uint16_t *)carve(&end, chain_count * sizeof(uint16_t));
+    memory->order = (uint16_t *)carve(&end, size_max * sizeof(uint16_t));
+    memory->chain_count = chain_count;
+    memory->segs_per_chain = segs_per_chain;
+    memory->size_max = size_max;
+    return end;
 }
 
 size_t bh_virtq_memory_bytes(uint16_t size_max, uint16_t chain_count, uint16_t segs_per_chain)
 {
-    size_t at[5];
+    struct bh_virtq_memory nowhere;
 
-    return lay_out(size_max, chain_count, segs_per_chain, at);
+    return place(&nowhere, 0, size_max, chain_count, segs_per_chain);
 }
 
 void bh_virtq_memory_place(struct bh_virtq_memory *memory, void *block, uint16_t size_max,
                            uint16_t chain_count, uint16_t segs_per_chain)
 {
-    uint8_t *base = block;
-    size_t at[5];
-
     BH_ASSERT((uintptr_t)block % 8 == 0);
-    lay_out(size_max, chain_count, segs_per_chain, at);
-    *memory = (struct bh_virtq_memory){
-        .segs = (struct bh_seg *)(base + at[0]),
-        .chains = (struct bh_chain *)(base + at[1]),
-        .heads_in_flight = (uint32_t *)(base + at[2]),
-        .free_slots = (uint16_t *)(base + at[3]),
-        .order = (uint16_t *)(base + at[4]),
-        .chain_count = chain_count,
-        .segs_per_chain = segs_per_chain,
-        .size_max = size_max,
-    };
+    (void)place(memory, (uintptr_t)block, size_max, chain_count, segs_per_chain);
 }
 
 /* All slots free; slot 0 is taken first. */
@@ -79,8 +70,9 @@ static void clear_slots(struct bh_virtq *q)
     struct bh_virtq_memory *m = &q->memory;
 
     for (unsigned i = 0; i < m->chain_count; i++) {
-        m->chains[i] =
-            (struct bh_chain){.segs = m->segs + (size_t)i * m->segs_per_chain, .slot = (uint16_t)i};
+        m->chains[i].segs = m->segs + (size_t)i * m->segs_per_chain;
+        m->chains[i].slot = (uint16_t)i;
+        m->chains[i].stage = BH_CHAIN_FREE;
         m->free_slots[i] = (uint16_t)(m->chain_count - 1u - i);
     }
     memset(m->heads_in_flight, 0, (m->size_max + 31u) / 32u * sizeof(uint32_t));
@@ -151,7 +143,7 @@ static int find_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, const 
 
 static void drop_rings(struct bh_virtq *q)
 {
-    bh_mem_view_drop(&q->view, q->ring_slots);
+    bh_mem_view_use(&q->view, q->ring_slots, -1);
     q->ring_slots = 0;
     if (q->ops)
         release_rings(q, q->ops, q->ring, q->size);
@@ -161,7 +153,7 @@ static void drop_rings(struct bh_virtq *q)
 /* Put the rings where find_rings found them. */
 static void set_rings(struct bh_virtq *q, void *const ring[RING_PARTS], uint32_t slots)
 {
-    bh_mem_view_hold(&q->view, slots);
+    bh_mem_view_use(&q->view, slots, 1);
     drop_rings(q);
     for (unsigned i = 0; i < RING_PARTS; i++)
         q->ring[i] = ring[i];
@@ -201,19 +193,28 @@ void bh_virtq_adopt(struct bh_virtq *q)
 
 /* --- Life --- */
 
+bool bh_virtq_setup_ok(const struct bh_virtq *q, const struct bh_virtq_setup *setup, bool packed)
+{
+    if (setup->size == 0 || setup->size > q->memory.size_max)
+        return false;
+    if (packed)
+        return setup->state.avail < setup->size && setup->state.used < setup->size;
+    return (setup->size & (setup->size - 1u)) == 0;
+}
+
 int bh_virtq_start(struct bh_virtq *q, const struct bh_virtq_setup *setup, const struct bh_features *features)
 {
-    const struct bh_virtq_ops *ops =
-        bh_features_has(features, BH_F_RING_PACKED) ? &bh_virtq_packed : &bh_virtq_split;
+    bool packed = bh_features_has(features, BH_F_RING_PACKED);
+    const struct bh_virtq_ops *ops = packed ? &bh_virtq_packed : &bh_virtq_split;
     void *ring[RING_PARTS];
     uint32_t slots;
     int result;
 
     if (q->life != BH_VIRTQ_STOPPED)
         return BH_ERR_BUSY;
-    if (setup->size == 0 || setup->size > q->memory.size_max || !ops->state_ok(setup))
+    if (!bh_virtq_setup_ok(q, setup, packed))
         return BH_ERR_INVAL;
-    if (q->inflight && (q->inflight->size != setup->size || q->inflight->packed != (ops == &bh_virtq_packed)))
+    if (q->inflight && (q->inflight->size != setup->size || q->inflight->packed != packed))
         return BH_ERR_INVAL;
     bh_mem_view_adopt(&q->view);
     result = find_rings(q, ops, setup, ring, &slots);
@@ -262,13 +263,38 @@ struct bh_virtq_state bh_virtq_state(const struct bh_virtq *q)
     return q->state;
 }
 
-/* The chain's slot is free again. */
-static void free_chain(struct bh_virtq *q, struct bh_chain *chain)
+/* The chains use their regions (by = 1), or do so no more (-1). Mostly the whole batch lies in the same ones. */
+static void use_regions(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int by)
 {
-    bh_chain_release(q, chain);
-    chain->stage = BH_CHAIN_FREE;
-    q->memory.free_slots[q->free_count++] = chain->slot;
-    q->in_flight--;
+    uint32_t slots = chains[0]->mem_slots;
+    int users = by;
+
+    for (unsigned i = 1; i < count; i++, users += by) {
+        if (BH_LIKELY(chains[i]->mem_slots == slots))
+            continue;
+        bh_mem_view_use(&q->view, slots, users);
+        slots = chains[i]->mem_slots;
+        users = 0;
+    }
+    bh_mem_view_use(&q->view, slots, users);
+}
+
+/* The chains are used no more, and their slots free again. */
+static void free_chains(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    const struct bh_mem_ops *ops = q->view.mem->ops;
+
+    use_regions(q, chains, count, -1);
+    for (unsigned i = 0; i < count; i++) {
+        struct bh_chain *chain = chains[i];
+
+        if (BH_UNLIKELY(ops != NULL))
+            bh_mem_view_release(&q->view, chain->segs, (unsigned)chain->out_count + chain->in_count);
+        chain->stage = BH_CHAIN_FREE;
+        q->memory.free_slots[q->free_count + i] = chain->slot;
+    }
+    q->free_count = (uint16_t)(q->free_count + count);
+    q->in_flight = (uint16_t)(q->in_flight - count);
 }
 
 void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
@@ -278,9 +304,12 @@ void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
     if (q->broken != BH_BROKEN_NONE || q->life == BH_VIRTQ_STOPPED)
         return;
     q->broken = (uint8_t)reason;
-    for (unsigned i = 0; q->in_order && i < q->memory.chain_count; i++)
-        if (q->memory.chains[i].stage == BH_CHAIN_HELD)
-            free_chain(q, &q->memory.chains[i]);
+    for (unsigned i = 0; q->in_order && i < q->memory.chain_count; i++) {
+        struct bh_chain *chain = &q->memory.chains[i];
+
+        if (chain->stage == BH_CHAIN_HELD)
+            free_chains(q, &chain, 1);
+    }
     drop_rings(q);
     q->env->broken(q, reason);
     settle(q);
@@ -288,10 +317,65 @@ void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
 
 /* --- Pop --- */
 
-int bh_virtq_end_batch(struct bh_virtq *q, unsigned count, int result)
+static bool has_records(const struct bh_virtq *q)
 {
-    if (count > 0) {
-        q->counters.chains += count;
+    return q->inflight && q->inflight->resubmit_next < q->inflight->resubmit_count;
+}
+
+/* First the chains that a former process had in flight. As ops->pop. */
+static unsigned pop_records(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
+{
+    struct bh_inflight *records = q->inflight;
+    unsigned count;
+
+    for (count = 0; count < max && has_records(q); count++) {
+        chains[count] = virtq_next_chain(q, count);
+        *result = q->ops->resubmit(q, records->resubmit[records->resubmit_next], chains[count]);
+        if (*result != BH_OK)
+            break;
+        records->resubmit_next++;
+    }
+    return count;
+}
+
+/* Good chains become the class's: take their slots. */
+static void take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, bool resubmitted)
+{
+    uint64_t bytes = 0;
+
+    use_regions(q, chains, count, 1);
+    for (unsigned i = 0; i < count; i++) {
+        struct bh_chain *chain = chains[i];
+
+        chain->written = 0;
+        chain->stage = BH_CHAIN_POPPED;
+        chain->resubmitted = resubmitted;
+        q->memory.order[q->pop_order] = chain->slot;
+        q->pop_order = q->pop_order + 1u == q->memory.size_max ? 0 : (uint16_t)(q->pop_order + 1u);
+        bytes += chain->out_len;
+    }
+    q->free_count = (uint16_t)(q->free_count - count);
+    q->in_flight = (uint16_t)(q->in_flight + count);
+    q->counters.chains += count;
+    q->counters.bytes_out += bytes;
+}
+
+int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+{
+    bool resubmit = has_records(q);
+    unsigned count = 0;
+    int result;
+
+    if (BH_UNLIKELY(!bh_virtq_running(q)))
+        return q->broken != BH_BROKEN_NONE ? BH_ERR_BROKEN : 0;
+    if (max > q->free_count)
+        max = q->free_count;
+    result = adopt(q);
+    if (BH_LIKELY(result == BH_OK && max > 0))
+        count = BH_UNLIKELY(resubmit) ? pop_records(q, chains, max, &result)
+                                      : q->ops->pop(q, chains, max, &result);
+    if (BH_LIKELY(count > 0)) {
+        take(q, chains, count, resubmit);
         return (int)count;
     }
     if (result == BH_ERR_PENDING) {
@@ -301,53 +385,6 @@ int bh_virtq_end_batch(struct bh_virtq *q, unsigned count, int result)
         result = BH_ERR_BROKEN;
     }
     return result;
-}
-
-static bool has_records(const struct bh_virtq *q)
-{
-    return q->inflight && q->inflight->resubmit_next < q->inflight->resubmit_count;
-}
-
-/* First the chains that a former process had in flight. */
-static int pop_records(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
-{
-    struct bh_inflight *records = q->inflight;
-    unsigned count = 0;
-    int result = BH_OK;
-
-    while (count < max && has_records(q)) {
-        struct bh_chain *chain = virtq_next_chain(q);
-
-        result = q->ops->resubmit(q, records->resubmit[records->resubmit_next], chain);
-        if (result != BH_OK)
-            break;
-        records->resubmit_next++;
-        virtq_take(q, chain);
-        chain->resubmitted = true;
-        chains[count++] = chain;
-    }
-    return bh_virtq_end_batch(q, count, result);
-}
-
-int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
-{
-    int result;
-
-    if (BH_UNLIKELY(!bh_virtq_running(q)))
-        return q->broken != BH_BROKEN_NONE ? BH_ERR_BROKEN : 0;
-    result = adopt(q);
-    if (BH_UNLIKELY(result != BH_OK)) {
-        if (result == BH_ERR_PENDING)
-            q->counters.pending++;
-        return result;
-    }
-    if (max > q->free_count)
-        max = q->free_count;
-    if (max == 0)
-        return 0;
-    if (BH_UNLIKELY(has_records(q)))
-        return pop_records(q, chains, max);
-    return q->ops->pop(q, chains, max);
 }
 
 static void tell_pushed(struct bh_virtq *q)
@@ -373,7 +410,7 @@ void bh_virtq_unpop(struct bh_virtq *q, unsigned count)
             q->inflight->resubmit_next--;
         q->counters.chains--;
         q->counters.bytes_out -= chain->out_len;
-        free_chain(q, chain);
+        free_chains(q, &chain, 1);
     }
     tell_pushed(q);
     settle(q);
@@ -385,39 +422,42 @@ void bh_virtq_unpop(struct bh_virtq *q, unsigned count)
  * Which pages a chain's device wrote is known by `written` only as far as it wrote without gaps: a status
  * byte after data that could not be read is not in it. So all writable segments are marked.
  */
-static void mark_written(struct bh_virtq *q, const struct bh_chain *chain)
+static inline void mark_written(struct bh_virtq *q, const struct bh_chain *chain)
 {
+    const struct bh_seg *seg = chain->segs + chain->out_count;
+
+    if (BH_SPEED && BH_LIKELY(q->view.mem->log == NULL)) /* looked at again there, with its reason */
+        return;
     for (unsigned i = 0; i < chain->in_count; i++)
-        bh_mem_dirty_seg(&q->view, chain->segs[chain->out_count + i].base,
-                         chain->segs[chain->out_count + i].len);
+        bh_mem_dirty_seg(&q->view, seg[i].base, seg[i].len);
 }
 
-/* Publish and free. Returns whether the driver wants to hear of it. */
-static bool publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+enum published { PUBLISHED_NONE, PUBLISHED, PUBLISHED_WANTED }; /* the driver wants to hear of it */
+
+static enum published publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
+    uint64_t bytes = 0;
     unsigned slots;
     bool wanted;
 
     for (unsigned i = 0; i < count; i++) {
-        q->counters.bytes_in += chains[i]->written;
-        if (BH_UNLIKELY(q->view.mem->log != NULL))
-            mark_written(q, chains[i]);
+        bytes += chains[i]->written;
+        mark_written(q, chains[i]);
     }
+    q->counters.bytes_in += bytes;
     slots = q->ops->publish(q, chains, count);
-    for (unsigned i = 0; i < count; i++)
-        free_chain(q, chains[i]);
+    free_chains(q, chains, count);
     wanted = q->ops->wants_notification(q, slots) || q->first_push;
     q->first_push = false;
-    return wanted;
+    return wanted ? PUBLISHED_WANTED : PUBLISHED;
 }
 
-/* Hold the chains; publish the ones whose turn it is. `*published`: whether there were any. */
-static bool publish_in_order(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
-                             bool *published)
+/* Hold the chains; publish the ones whose turn it is. */
+static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
     struct bh_chain *run[RUN_MAX];
+    enum published most = PUBLISHED_NONE;
     unsigned run_count;
-    bool wanted = false;
 
     for (unsigned i = 0; i < count; i++)
         chains[i]->stage = BH_CHAIN_HELD;
@@ -431,35 +471,30 @@ static bool publish_in_order(struct bh_virtq *q, struct bh_chain *const *chains,
             q->push_order = q->push_order + 1u == q->memory.size_max ? 0 : (uint16_t)(q->push_order + 1u);
         }
         if (run_count > 0) {
-            *published = true;
-            wanted |= publish(q, run, run_count);
+            enum published now = publish(q, run, run_count);
+
+            most = now > most ? now : most;
         }
     } while (run_count == RUN_MAX);
-    return wanted;
+    return most;
 }
 
 void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    bool published = count > 0, wanted = false;
+    enum published published = PUBLISHED_NONE;
 
     for (unsigned i = 0; i < count; i++)
         BH_ASSERT(chains[i]->stage == BH_CHAIN_POPPED && chains[i]->written <= chains[i]->in_len);
     if (count == 0)
         return;
-    if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE)) {
-        for (unsigned i = 0; i < count; i++)
-            free_chain(q, chains[i]);
-        published = false;
-    } else if (q->in_order) {
-        published = false;
-        wanted = publish_in_order(q, chains, count, &published);
-    } else {
-        wanted = publish(q, chains, count);
-    }
-    if (wanted) {
+    if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE))
+        free_chains(q, chains, count);
+    else
+        published = q->in_order ? publish_in_order(q, chains, count) : publish(q, chains, count);
+    if (published == PUBLISHED_WANTED) {
         q->counters.notifications++;
         q->env->notify(q);
-    } else if (published) {
+    } else if (published == PUBLISHED) {
         q->counters.suppressed++;
     }
     tell_pushed(q);

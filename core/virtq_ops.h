@@ -21,9 +21,11 @@ struct bh_virtq_ring_part {
 
 struct bh_virtq_ops {
     struct bh_virtq_ring_part part[RING_PARTS];
-    bool (*state_ok)(const struct bh_virtq_setup *setup); /* size and state legal in this layout? */
-    /* As bh_virtq_pop; a slot is free for each of `max`. */
-    int (*pop)(struct bh_virtq *q, struct bh_chain **chains, unsigned max);
+    /*
+     * Find up to `max` chains, for each of which a slot is free, and move the available side past them.
+     * Returns how many are good; *result says how the one behind them was met: BH_OK, or as the walks return.
+     */
+    unsigned (*pop)(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result);
     /* Take back what pop did to the ring's state for this chain. */
     void (*unpop)(struct bh_virtq *q, struct bh_chain *chain);
     /* Write and publish used entries, at least one, in this order. Returns the ring slots that they took. */
@@ -41,35 +43,20 @@ struct bh_virtq_ops {
 extern const struct bh_virtq_ops bh_virtq_split;
 extern const struct bh_virtq_ops bh_virtq_packed;
 
-/* The chain that the next pop fills; its slot is not taken yet. */
-static inline struct bh_chain *virtq_next_chain(const struct bh_virtq *q)
-{
-    return &q->memory.chains[q->memory.free_slots[q->free_count - 1]];
-}
+/* [virtio-1.4 2.7, 2.8.1]: are size and state legal in this layout, and the size not over the queue's? */
+bool bh_virtq_setup_ok(const struct bh_virtq *q, const struct bh_virtq_setup *setup, bool packed);
 
-/* The chain is good: take its slot. */
-static inline void virtq_take(struct bh_virtq *q, struct bh_chain *chain)
+/* The chain that the `count`-th of a batch fills; its slot is not taken before the batch ends. */
+static inline struct bh_chain *virtq_next_chain(const struct bh_virtq *q, unsigned count)
 {
-    chain->written = 0;
-    chain->stage = BH_CHAIN_POPPED;
-    chain->resubmitted = false;
-    q->memory.order[q->pop_order] = chain->slot;
-    q->pop_order = q->pop_order + 1u == q->memory.size_max ? 0 : (uint16_t)(q->pop_order + 1u);
-    q->free_count--;
-    q->in_flight++;
-    q->counters.bytes_out += chain->out_len;
+    return &q->memory.chains[q->memory.free_slots[q->free_count - 1u - count]];
 }
-
-/*
- * How a batch of `count` good chains ends that met `result` (as the walks return it): the number of chains,
- * or the error when there is none. Breaks the queue when it must.
- */
-int bh_virtq_end_batch(struct bh_virtq *q, unsigned count, int result);
 
 /* Bytes of a ring part that the device wrote. */
 static inline void virtq_dirty(struct bh_virtq *q, const void *at, size_t len)
 {
-    bh_mem_dirty_seg(&q->view, at, len);
+    if (!BH_SPEED || BH_UNLIKELY(q->view.mem->log != NULL)) /* looked at again there, with its reason */
+        bh_mem_dirty_seg(&q->view, at, len);
 }
 
 #endif

@@ -29,12 +29,6 @@ static inline struct pvirtq_desc *desc_ring(const struct bh_virtq *q)
     return q->ring[RING_DESC];
 }
 
-static bool packed_state_ok(const struct bh_virtq_setup *setup)
-{
-    return setup->size <= BH_VIRTQ_SIZE_MAX && setup->state.avail < setup->size &&
-           setup->state.used < setup->size;
-}
-
 /* Move a position forward by at most the ring's size. */
 static inline void advance(const struct bh_virtq *q, uint16_t *position, bool *wrap, unsigned slots)
 {
@@ -52,27 +46,25 @@ static inline bool is_available(uint16_t flags, bool wrap)
     return (flags & LAP_FLAGS) == (wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED);
 }
 
-static int packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+static unsigned packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
 {
-    unsigned count = 0;
-    int result = BH_OK;
+    unsigned count;
 
-    while (count < max) {
-        struct bh_chain *chain = virtq_next_chain(q);
+    for (count = 0; count < max; count++) {
+        struct bh_chain *chain = virtq_next_chain(q, count);
         /* Acquire: pairs with the driver's barrier before it wrote the flags [virtio-1.4 2.8.21.1.1]. */
         uint16_t flags = ring_load16_acquire(&desc_ring(q)[q->state.avail].flags);
 
         if (!is_available(flags, q->state.avail_wrap))
             break;
-        result = bh_chain_walk_packed(q, q->state.avail, flags, chain);
-        if (BH_UNLIKELY(result != BH_OK))
+        *result = bh_chain_walk_packed(q, q->state.avail, flags, chain);
+        if (BH_UNLIKELY(*result != BH_OK))
             break;
-        virtq_take(q, chain);
         q->desc_in_flight += chain->desc_count;
         advance(q, &q->state.avail, &q->state.avail_wrap, chain->desc_count);
-        chains[count++] = chain;
+        chains[count] = chain;
     }
-    return bh_virtq_end_batch(q, count, result);
+    return count;
 }
 
 static void packed_unpop(struct bh_virtq *q, struct bh_chain *chain)
@@ -118,8 +110,7 @@ static unsigned packed_publish(struct bh_virtq *q, struct bh_chain *const *chain
         ring_store16(&desc->id, chains[i]->id);
         if (i > 0)
             ring_store16(&desc->flags, used_flags(chains[i], q->state.used_wrap));
-        if (BH_UNLIKELY(q->view.mem->log != NULL))
-            virtq_dirty(q, desc, sizeof(*desc));
+        virtq_dirty(q, desc, sizeof(*desc));
         slots += chains[i]->desc_count;
         advance(q, &q->state.used, &q->state.used_wrap, chains[i]->desc_count);
     }
@@ -127,8 +118,7 @@ static unsigned packed_publish(struct bh_virtq *q, struct bh_chain *const *chain
         bh_records_packed_link(q->inflight, chains, count, q->state.used, q->state.used_wrap);
     /* Release: buffers and the batch's other descriptors are there before the driver can see the first. */
     ring_store16_release(&first->flags, first_flags);
-    if (BH_UNLIKELY(q->view.mem->log != NULL))
-        virtq_dirty(q, first, sizeof(*first));
+    virtq_dirty(q, first, sizeof(*first));
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_packed_done(q->inflight, chains, count);
     q->desc_in_flight = (uint16_t)(q->desc_in_flight - slots);
@@ -197,7 +187,6 @@ const struct bh_virtq_ops bh_virtq_packed = {
             [RING_DRIVER] = {PVIRTQ_EVENT_ALIGN, BH_MEM_READ, 0, 4},
             [RING_DEVICE] = {PVIRTQ_EVENT_ALIGN, BH_MEM_WRITE, 0, 4},
         },
-    .state_ok = packed_state_ok,
     .pop = packed_pop,
     .unpop = packed_unpop,
     .publish = packed_publish,

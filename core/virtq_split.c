@@ -29,11 +29,6 @@ static inline struct virtq_used *used_ring(const struct bh_virtq *q)
     return q->ring[RING_DEVICE];
 }
 
-static bool split_state_ok(const struct bh_virtq_setup *setup)
-{
-    return (setup->size & (setup->size - 1u)) == 0;
-}
-
 /* Take the chain that starts at `head`; BH_OK or as the walks return. */
 static inline int take_head(struct bh_virtq *q, uint16_t head, struct bh_chain *chain)
 {
@@ -47,38 +42,36 @@ static inline int take_head(struct bh_virtq *q, uint16_t head, struct bh_chain *
     if (BH_UNLIKELY(*word & bit))
         return BH_BROKEN_HEAD_IN_FLIGHT;
     result = bh_chain_walk_split(q, head, chain);
-    if (BH_LIKELY(result == BH_OK)) {
+    if (BH_LIKELY(result == BH_OK))
         *word |= bit;
-        chain->id = head;
-    }
     return result;
 }
 
-static int split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+static unsigned split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
 {
     const struct virtq_avail *avail = avail_ring(q);
     /* Acquire: pairs with the driver's barrier before it moved the index [virtio-1.4 2.7.13.3]. */
     uint16_t available = (uint16_t)(ring_load16_acquire(&avail->idx) - q->state.avail);
     unsigned mask = q->size - 1u, count = 0;
-    int result = BH_OK;
 
-    if (BH_UNLIKELY(available > q->size))
-        return bh_virtq_end_batch(q, 0, BH_BROKEN_AVAIL_INDEX);
+    if (BH_UNLIKELY(available > q->size)) {
+        *result = BH_BROKEN_AVAIL_INDEX;
+        return 0;
+    }
     if (max > available)
         max = available;
-    while (count < max) {
-        struct bh_chain *chain = virtq_next_chain(q);
+    for (; count < max; count++) {
+        struct bh_chain *chain = virtq_next_chain(q, count);
 
-        result = take_head(q, ring_load16(&avail->ring[q->state.avail & mask]), chain);
-        if (BH_UNLIKELY(result != BH_OK))
+        *result = take_head(q, ring_load16(&avail->ring[(q->state.avail + count) & mask]), chain);
+        if (BH_UNLIKELY(*result != BH_OK))
             break;
         if (BH_UNLIKELY(q->inflight != NULL))
             bh_records_split_taken(q->inflight, chain->id);
-        virtq_take(q, chain);
-        q->state.avail++;
-        chains[count++] = chain;
+        chains[count] = chain;
     }
-    return bh_virtq_end_batch(q, count, result);
+    q->state.avail = (uint16_t)(q->state.avail + count);
+    return count;
 }
 
 static inline void head_done(struct bh_virtq *q, uint16_t head)
@@ -113,15 +106,13 @@ static unsigned split_publish(struct bh_virtq *q, struct bh_chain *const *chains
         ring_store32(&entry->id, chains[i]->id);
         ring_store32(&entry->len, chains[i]->written);
         head_done(q, chains[i]->id);
-        if (BH_UNLIKELY(q->view.mem->log != NULL))
-            virtq_dirty(q, entry, sizeof(*entry));
+        virtq_dirty(q, entry, sizeof(*entry));
     }
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_split_link(q->inflight, chains, count);
     /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.1]. */
     ring_store16_release(&used->idx, index);
-    if (BH_UNLIKELY(q->view.mem->log != NULL))
-        virtq_dirty(q, &used->idx, sizeof(used->idx));
+    virtq_dirty(q, &used->idx, sizeof(used->idx));
     q->state.used = index;
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_split_done(q->inflight, chains, count, index);
@@ -183,7 +174,6 @@ const struct bh_virtq_ops bh_virtq_split = {
             [RING_DRIVER] = {VIRTQ_AVAIL_ALIGN, BH_MEM_READ, 2, 6},
             [RING_DEVICE] = {VIRTQ_USED_ALIGN, BH_MEM_WRITE, 8, 6},
         },
-    .state_ok = split_state_ok,
     .pop = split_pop,
     .unpop = split_unpop,
     .publish = split_publish,

@@ -131,16 +131,8 @@ static inline uint32_t bh_mem_slot_bit(uint16_t slot)
 {
     return 1u << (slot < BH_MEM_SLOT_SHARED ? slot : BH_MEM_SLOT_SHARED);
 }
-static inline void bh_mem_view_hold(struct bh_mem_view *view, uint32_t slots)
-{
-    for (; slots != 0; slots &= slots - 1)
-        view->uses[__builtin_ctz(slots)]++;
-}
-static inline void bh_mem_view_drop(struct bh_mem_view *view, uint32_t slots)
-{
-    for (; slots != 0; slots &= slots - 1)
-        view->uses[__builtin_ctz(slots)]--;
-}
+/* `by` more users (fewer, when negative) of each slot in the mask. */
+void bh_mem_view_use(struct bh_mem_view *view, uint32_t slots, int by);
 /* Does this queue still hold the region, by an old table or by a chain in flight? */
 bool bh_mem_view_holds(const struct bh_mem_view *view, const struct bh_mem_region *region);
 

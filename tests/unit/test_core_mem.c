@@ -100,17 +100,17 @@ static void view_holds_by_table_and_by_chain(void **state)
     bh_mem_init(&mem, NULL);
     bh_mem_publish(&mem, &table);
     bh_mem_view_init(&view, &mem);
-    bh_mem_view_hold(&view, bh_mem_slot_bit(1) | bh_mem_slot_bit(40));
-    bh_mem_view_hold(&view, bh_mem_slot_bit(31));
+    bh_mem_view_use(&view, bh_mem_slot_bit(1) | bh_mem_slot_bit(40), 1);
+    bh_mem_view_use(&view, bh_mem_slot_bit(31), 1);
     bh_mem_publish(&mem, &first);
     assert_true(bh_mem_view_holds(&view, &regions[2]));
     assert_true(bh_mem_view_adopt(&view));
     assert_true(bh_mem_view_holds(&view, &regions[0]));
     assert_true(bh_mem_view_holds(&view, &regions[1]));
-    bh_mem_view_drop(&view, bh_mem_slot_bit(1) | bh_mem_slot_bit(40));
+    bh_mem_view_use(&view, bh_mem_slot_bit(1) | bh_mem_slot_bit(40), -1);
     assert_false(bh_mem_view_holds(&view, &regions[1]));
     assert_true(bh_mem_view_holds(&view, &regions[2])); /* slot 31 shares its count: late, never early */
-    bh_mem_view_drop(&view, bh_mem_slot_bit(31));
+    bh_mem_view_use(&view, bh_mem_slot_bit(31), -1);
     assert_false(bh_mem_view_holds(&view, &regions[2]));
 }
 
