@@ -48,6 +48,7 @@ static void set_unwanted(struct bh_unit_live *live)
 {
     live->wanted = false;
     live->again = false;
+    live->resuming = false;
     if (live->state == BH_UNIT_WAITING || live->state == BH_UNIT_BACKOFF) {
         live->state = BH_UNIT_STOPPED;
         live->deadline = 0;
@@ -60,6 +61,7 @@ static void lose(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_u
     live->state = BH_UNIT_FAILED;
     live->cause = (uint8_t)cause;
     live->deadline = 0;
+    live->resuming = false;
     if (!unit_of(sup, live)->critical || sup->safe)
         return;
     sup->safe = true;
@@ -68,7 +70,10 @@ static void lose(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_u
             set_unwanted(&sup->live[i]);
 }
 
-/* A unit that is wanted is gone, for a reason that its policy knows. */
+/*
+ * A unit that is wanted is gone, for a reason that its policy knows. Whoever waits for one that resumes is served by
+ * none meanwhile: the first time in a window it starts at once.
+ */
 static void gone_badly(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_unit_cause cause)
 {
     const struct bh_unit *unit = unit_of(sup, live);
@@ -77,10 +82,11 @@ static void gone_badly(struct bh_supervisor *sup, struct bh_unit_live *live, enu
         return;
     }
     const uint32_t doublings = live->window_used - 1;
-    live->state = BH_UNIT_BACKOFF;
+    live->state = live->resuming && !doublings ? BH_UNIT_WAITING : BH_UNIT_BACKOFF;
     live->cause = (uint8_t)cause;
-    live->deadline = sup->now + ((uint64_t)unit->backoff_ms
-                                 << (doublings < BACKOFF_DOUBLINGS ? doublings : BACKOFF_DOUBLINGS));
+    if (live->state == BH_UNIT_BACKOFF)
+        live->deadline = sup->now + ((uint64_t)unit->backoff_ms
+                                     << (doublings < BACKOFF_DOUBLINGS ? doublings : BACKOFF_DOUBLINGS));
 }
 
 /* A unit is gone that was on its way down by our will: down for good, up again, or judged. */
@@ -99,7 +105,7 @@ static void gone_as_asked(struct bh_supervisor *sup, struct bh_unit_live *live)
 
 static void begin_stop(struct bh_supervisor *sup, struct bh_unit_live *live)
 {
-    const bool never_started = live->state == BH_UNIT_STARTING && live->pending == BH_ACTION_START + 1;
+    const bool never_started = live->state == BH_UNIT_STARTING && live->pending;
     const uint32_t patience = unit_of(sup, live)->stop_timeout_ms;
     live->deadline = 0;
     live->pending = 0;
@@ -143,8 +149,8 @@ static void mark_leaving(struct bh_supervisor *sup)
         live->leaving = bh_unit_lives(live) && (!live->wanted || live->again);
         for (uint16_t n = 0; bh_unit_lives(live) && n < unit->need_count; n++) {
             const struct bh_unit_need *need = &sup->table->needs[unit->need_first + n];
-            if (need->binds &&
-                (sup->live[need->unit].leaving || sup->live[need->unit].state != BH_UNIT_READY))
+            const struct bh_unit_live *other = &sup->live[need->unit];
+            if (need->binds && !other->resuming && (other->leaving || other->state != BH_UNIT_READY))
                 live->leaving = true;
         }
     }
@@ -186,7 +192,7 @@ static void start_waiting(struct bh_supervisor *sup)
             continue;
         live->state = BH_UNIT_STARTING;
         live->deadline = after(sup, unit->ready_timeout_ms);
-        ask(live, BH_ACTION_START);
+        ask(live, live->resuming ? BH_ACTION_RESUME : BH_ACTION_START);
     }
 }
 
@@ -285,8 +291,10 @@ void bh_supervisor_restart(struct bh_supervisor *sup, uint16_t unit, uint64_t no
         struct bh_unit_live *live = &sup->live[i];
         if (!live->held)
             continue;
-        if (i == unit && bh_unit_lives(live))
-            live->again = true;
+        if (i == unit) {
+            live->again = bh_unit_lives(live);
+            live->resuming = false;
+        }
         if (i == unit || !bh_unit_lives(live))
             begin_anew(live);
         for (uint16_t n = 0; n < at->need_count; n++)
@@ -296,13 +304,32 @@ void bh_supervisor_restart(struct bh_supervisor *sup, uint16_t unit, uint64_t no
     settle(sup);
 }
 
-static void unit_gone(struct bh_supervisor *sup, struct bh_unit_live *live, bool well)
+void bh_supervisor_resume(struct bh_supervisor *sup, uint16_t unit, uint64_t now)
 {
-    const bool stopping = live->state == BH_UNIT_STOPPING || live->leaving;
+    struct bh_unit_live *live = unit < sup->table->unit_count ? &sup->live[unit] : NULL;
+    set_now(sup, now);
+    if (!live || live->state != BH_UNIT_READY || live->leaving) {
+        bh_supervisor_restart(sup, unit, now);
+        return;
+    }
+    live->window_used = 0;
+    live->resuming = true;
+    live->state = BH_UNIT_STOPPING;
+    live->deadline = after(sup, unit_of(sup, live)->stop_timeout_ms);
+    ask(live, BH_ACTION_KILL);
+    settle(sup);
+}
+
+static void unit_gone(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_unit_event how)
+{
+    const bool stopping = live->state == BH_UNIT_STOPPING || live->leaving, well = how == BH_EVENT_ENDED;
     if (!bh_unit_lives(live))
         return;
     live->pending = 0;
     live->deadline = 0;
+    /* Cut off once, it may be cut off again on its way back; one that never was ready serves nobody. */
+    live->resuming = how == BH_EVENT_CUT && live->wanted && !live->leaving &&
+                     (live->resuming || live->state == BH_UNIT_READY);
     if (stopping || !live->wanted || live->again)
         gone_as_asked(sup, live);
     else if (!well || unit_of(sup, live)->restart == BH_UNIT_ALWAYS)
@@ -343,12 +370,14 @@ void bh_supervisor_event(struct bh_supervisor *sup, uint16_t index, enum bh_unit
             live->state = BH_UNIT_READY;
             live->cause = BH_CAUSE_NONE;
             live->was_ready = true;
+            live->resuming = false;
             live->deadline = 0;
         }
         break;
     case BH_EVENT_REBOOTED: rebooted(sup, live); break;
     case BH_EVENT_ENDED:
-    case BH_EVENT_FAILED: unit_gone(sup, live, event == BH_EVENT_ENDED); break;
+    case BH_EVENT_FAILED:
+    case BH_EVENT_CUT: unit_gone(sup, live, event); break;
     }
     settle(sup);
 }
@@ -373,6 +402,7 @@ static void too_late(struct bh_supervisor *sup, struct bh_unit_live *live)
     case BH_UNIT_STARTING:
     case BH_UNIT_RUNNING:
         live->failing = true;
+        live->resuming = false;
         live->cause = BH_CAUSE_NOT_READY;
         begin_stop(sup, live);
         break;

@@ -11,6 +11,10 @@
  * After each event one pass down the table finds what must stop (last first) and one pass up what may start; that the
  * table's needs point only backwards makes one pass of each enough, and a cycle impossible.
  *
+ * A unit that was ready may be *cut off*: it is gone, but its owner has kept enough for it to go on. It is then started
+ * again by BH_ACTION_RESUME, by the same policy, and what is bound to it lives on and does not notice. When it says
+ * that it cannot go on, or is not ready in time, it is a failed unit like any other.
+ *
  *   WAITING -> STARTING -> RUNNING -> READY        every state of these four can lead to
  *      ^                                 |         STOPPING (asked to), BACKOFF, FAILED or STOPPED (ended)
  *      +---- BACKOFF, STOPPING <---------+
@@ -83,15 +87,17 @@ enum bh_unit_event {
     BH_EVENT_REBOOTED, /* it began anew by itself: not ready any more; counts as a restart */
     BH_EVENT_ENDED,    /* it is gone, in good order (a domain powered itself off) */
     BH_EVENT_FAILED,   /* it is gone, badly; or it could not be started */
+    BH_EVENT_CUT,      /* it is gone, badly, and can go on from what was kept of it */
 };
 
 enum bh_unit_action {
-    BH_ACTION_START,
-    BH_ACTION_STOP, /* kindly: SIGTERM, power button */
+    BH_ACTION_START,  /* anew: nothing of an earlier run is used */
+    BH_ACTION_RESUME, /* from what was kept of it */
+    BH_ACTION_STOP,   /* kindly: SIGTERM, power button */
     BH_ACTION_KILL,
 };
 
-/* A unit's live part: the caller's memory, the machine's own fields; readers use state, cause and restarts. */
+/* A unit's live part: the caller's memory, the machine's own fields; readers use state, cause, restarts and resuming. */
 struct bh_unit_live {
     uint8_t state;         /* enum bh_unit_state */
     uint8_t cause;         /* enum bh_unit_cause */
@@ -104,6 +110,7 @@ struct bh_unit_live {
     bool was_ready;        /* since it was last started on request */
     bool again;            /* stopping in order to start */
     bool failing;          /* stopping because of a failure: `cause` says which */
+    bool resuming;         /* not ready, but what is bound to it waits for it, alive */
     bool leaving, held;    /* scratch of the pass */
 };
 
@@ -129,6 +136,12 @@ void bh_supervisor_down(struct bh_supervisor *sup, uint64_t now);
 void bh_supervisor_kill(struct bh_supervisor *sup, uint64_t now);
 /* Stop and start one unit, with what is bound to it; a failed or ended one just starts. Its count begins anew. */
 void bh_supervisor_restart(struct bh_supervisor *sup, uint16_t unit, uint64_t now);
+
+/*
+ * Stop one unit at once (BH_ACTION_KILL: a kind stop would let go of what it serves) and start it again from what was
+ * kept of it, what is bound to it living on. Its count begins anew. A unit that is not ready is restarted instead.
+ */
+void bh_supervisor_resume(struct bh_supervisor *sup, uint16_t unit, uint64_t now);
 
 /* An event that makes no sense in the unit's state (READY of one that is stopping) changes nothing. */
 void bh_supervisor_event(struct bh_supervisor *sup, uint16_t unit, enum bh_unit_event event, uint64_t now);

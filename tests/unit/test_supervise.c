@@ -225,6 +225,128 @@ static void restart_of_a_device_stops_its_domain_first(void **state)
     expect_nothing(&rig);
 }
 
+static void cut_off_device_resumes_and_its_domain_lives_on(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_CUT, 20);
+    expect(&rig, 1, BH_ACTION_RESUME); /* the first time at once */
+    expect_nothing(&rig);
+    assert_true(rig.live[1].resuming);
+    assert_false(bh_supervisor_all_ready(&rig.sup));
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_STARTED, 21);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_CUT, 22); /* on its way back; and now with its back-off */
+    expect_nothing(&rig);
+    assert_int_equal(bh_supervisor_deadline(&rig.sup), 222);
+    bh_supervisor_tick(&rig.sup, 222);
+    expect(&rig, 1, BH_ACTION_RESUME);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_STARTED, 223);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_READY, 224);
+    expect_nothing(&rig);
+    assert_true(bh_supervisor_all_ready(&rig.sup));
+    assert_false(rig.live[1].resuming);
+    assert_int_equal(rig.live[1].restarts, 2);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_CUT, 300); /* the limit is two */
+    assert_int_equal(rig.live[1].state, BH_UNIT_FAILED);
+    expect(&rig, 2, BH_ACTION_STOP);
+    expect_nothing(&rig);
+}
+
+static void device_that_refuses_to_resume_restarts_with_its_domain(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 20);
+    expect(&rig, 0, BH_ACTION_RESUME);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_STARTED, 21);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_FAILED, 22);
+    expect(&rig, 2, BH_ACTION_STOP);
+    expect_nothing(&rig);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_FAILED, 23);
+    bh_supervisor_tick(&rig.sup, 222);
+    get_ready(&rig, 0, 223); /* by START: anew */
+    get_ready(&rig, 2, 224);
+    assert_int_equal(rig.live[0].restarts, 2);
+}
+
+static void device_that_is_not_ready_in_time_again_takes_its_domain_along(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 20);
+    expect(&rig, 0, BH_ACTION_RESUME);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_STARTED, 20);
+    bh_supervisor_tick(&rig.sup, 1020);
+    expect(&rig, 0, BH_ACTION_STOP);
+    expect(&rig, 2, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_FAILED, 1021);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 1022); /* what was kept is of no use any more */
+    expect_nothing(&rig);
+    bh_supervisor_tick(&rig.sup, bh_supervisor_deadline(&rig.sup));
+    get_ready(&rig, 0, 2000);
+    get_ready(&rig, 2, 2001);
+}
+
+static void device_cut_off_before_it_was_ready_starts_anew(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_up(&rig.sup, 1);
+    expect(&rig, 0, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_STARTED, 2);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 3);
+    expect(&rig, 1, BH_ACTION_START);
+    bh_supervisor_tick(&rig.sup, 103);
+    expect(&rig, 0, BH_ACTION_START);
+}
+
+static void resume_on_request_asks_for_the_kill_and_counts_nothing(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_NEVER);
+    bh_supervisor_resume(&rig.sup, 0, 10);
+    expect(&rig, 0, BH_ACTION_KILL);
+    expect_nothing(&rig);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 11);
+    expect(&rig, 0, BH_ACTION_RESUME);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_STARTED, 12);
+    bh_supervisor_resume(&rig.sup, 0, 13); /* not ready: a restart like any other */
+    expect(&rig, 2, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_ENDED, 14);
+    expect(&rig, 0, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 15);
+    get_ready(&rig, 0, 16);
+    get_ready(&rig, 2, 17);
+    assert_int_equal(rig.live[0].restarts, 0);
+}
+
+static void domain_that_ends_while_its_device_resumes_waits_for_it(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 20);
+    expect(&rig, 0, BH_ACTION_RESUME);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_FAILED, 21);
+    bh_supervisor_tick(&rig.sup, 121);
+    expect_nothing(&rig);
+    assert_int_equal(rig.live[2].state, BH_UNIT_WAITING);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_READY, 122);
+    get_ready(&rig, 2, 123);
+
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 2000000); /* and on the way down nothing comes back */
+    expect(&rig, 0, BH_ACTION_RESUME);
+    bh_supervisor_down(&rig.sup, 2000001);
+    expect(&rig, 3, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_ENDED, 2000002);
+    expect(&rig, 2, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_CUT, 2000003);
+    bh_supervisor_event(&rig.sup, 2, BH_EVENT_ENDED, 2000004);
+    expect(&rig, 1, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_CUT, 2000005);
+    expect_nothing(&rig);
+    assert_true(bh_supervisor_all_down(&rig.sup));
+}
+
 static void critical_loss_leaves_only_what_is_kept(void **state)
 {
     struct rig rig;
@@ -296,6 +418,7 @@ struct world {
     struct bh_unit_table table;
     struct rig rig;
     bool alive[UNITS], ready[UNITS], told_to_stop[UNITS], was_ready[UNITS];
+    bool kept[UNITS]; /* cut off: it may be resumed, and so what is bound to it may live */
     unsigned starts[UNITS], requests[UNITS];
     uint64_t now;
     bool down;
@@ -363,10 +486,18 @@ static void check_stop(const struct world *world, unsigned unit)
         }
 }
 
-static void end_unit(struct world *world, unsigned unit, bool well)
+/* A unit that was ready, or came back to be, may be cut off; it is as good as failed when it was about to stop. */
+static void end_unit(struct world *world, unsigned unit, enum bh_unit_event how)
 {
+    world->kept[unit] = how == BH_EVENT_CUT && (world->ready[unit] || world->kept[unit]);
     world->alive[unit] = world->ready[unit] = world->told_to_stop[unit] = false;
-    bh_supervisor_event(&world->rig.sup, (uint16_t)unit, well ? BH_EVENT_ENDED : BH_EVENT_FAILED, world->now);
+    bh_supervisor_event(&world->rig.sup, (uint16_t)unit, how, world->now);
+}
+
+static enum bh_unit_event any_end(struct world *world)
+{
+    static const enum bh_unit_event ends[] = {BH_EVENT_ENDED, BH_EVENT_FAILED, BH_EVENT_CUT};
+    return ends[rnd(world, 3)];
 }
 
 static void carry_out(struct world *world)
@@ -375,11 +506,13 @@ static void carry_out(struct world *world)
     enum bh_unit_action action;
     for (unsigned i = 0; bh_supervisor_next(&world->rig.sup, &unit, &action); i++) {
         assert_true(i < 1000); /* it comes to rest */
-        if (action == BH_ACTION_START) {
+        if (action == BH_ACTION_START || action == BH_ACTION_RESUME) {
             check_start(world, unit);
+            assert_true(action == BH_ACTION_START || world->kept[unit]);
+            world->kept[unit] = action == BH_ACTION_RESUME;
             world->alive[unit] = true;
             if (rnd(world, 12) == 0)
-                end_unit(world, unit, false); /* it could not be started */
+                end_unit(world, unit, BH_EVENT_FAILED); /* it could not be started */
             else
                 bh_supervisor_event(&world->rig.sup, unit, BH_EVENT_STARTED, world->now);
         } else if (action == BH_ACTION_STOP) {
@@ -387,7 +520,7 @@ static void carry_out(struct world *world)
             world->told_to_stop[unit] = true;
         } else {
             assert_true(world->alive[unit]);
-            end_unit(world, unit, false);
+            end_unit(world, unit, rnd(world, 2) ? BH_EVENT_FAILED : BH_EVENT_CUT);
         }
     }
 }
@@ -407,7 +540,7 @@ static void one_event(struct world *world)
         break;
     case 2:
         if (world->alive[unit])
-            end_unit(world, unit, rnd(world, 2));
+            end_unit(world, unit, any_end(world));
         break;
     case 3:
         if (world->alive[unit] && world->ready[unit]) {
@@ -418,13 +551,16 @@ static void one_event(struct world *world)
     case 4:
         if (!world->down && rnd(world, 3) == 0) {
             world->requests[unit]++;
-            bh_supervisor_restart(sup, (uint16_t)unit, world->now);
+            if (rnd(world, 2))
+                bh_supervisor_restart(sup, (uint16_t)unit, world->now);
+            else
+                bh_supervisor_resume(sup, (uint16_t)unit, world->now);
         }
         break;
     case 5:
     case 6:
         if (world->told_to_stop[unit])
-            end_unit(world, unit, rnd(world, 2));
+            end_unit(world, unit, any_end(world));
         break;
     default:
         if (world->alive[unit] && !world->told_to_stop[unit]) {
@@ -497,6 +633,12 @@ int main(void)
         cmocka_unit_test(never_ready_is_stopped_and_judged),
         cmocka_unit_test(reboots_are_counted),
         cmocka_unit_test(restart_of_a_device_stops_its_domain_first),
+        cmocka_unit_test(cut_off_device_resumes_and_its_domain_lives_on),
+        cmocka_unit_test(device_that_refuses_to_resume_restarts_with_its_domain),
+        cmocka_unit_test(device_that_is_not_ready_in_time_again_takes_its_domain_along),
+        cmocka_unit_test(device_cut_off_before_it_was_ready_starts_anew),
+        cmocka_unit_test(resume_on_request_asks_for_the_kill_and_counts_nothing),
+        cmocka_unit_test(domain_that_ends_while_its_device_resumes_waits_for_it),
         cmocka_unit_test(critical_loss_leaves_only_what_is_kept),
         cmocka_unit_test(kill_asks_nobody),
         cmocka_unit_test(wrong_tables_are_refused),
