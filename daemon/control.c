@@ -249,13 +249,19 @@ static void accept_client(struct bh_loop_fd *watch, uint32_t events)
 
 int control_open(struct system *system, int owner_fd)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    system->control_fd = -1;
     for (int i = 0; i < CLIENTS_MAX; i++)
         system->clients[i] = (struct client){.system = system, .fd = -1};
     struct client *owner = client_add(system, owner_fd);
     if (!owner)
         return BH_ERR_NOMEM;
     owner->owner = owner->watches = true;
+    return BH_OK;
+}
+
+int control_listen(struct system *system)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, socket_name, sizeof(socket_name));
     system->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (system->control_fd < 0 || bind(system->control_fd, (struct sockaddr *)&address, sizeof(address)) ||

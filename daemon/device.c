@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Device processes. The daemon makes the listening socket and hands it over, so that a front-end may connect before
- * the backend accepts; the backend says by sd_notify's protocol when it is ready, and is believed only about itself
- * (the kernel tells the sender's pid).
+ * the backend accepts; notify.c hears when it is ready, and takes what it leaves to be kept.
+ *
+ * A process is started anew or to go on. Anew, it gets a new listening socket, and what an earlier one left is closed.
+ * To go on, it gets the same socket, with whoever waits in its queue, and all that was kept. A process that ends by
+ * itself instead has refused: it is started anew, with its domain. So is one that has left nothing, as a foreign
+ * program does.
  */
 #include "daemon/daemon.h"
 #include "daemon/system.h"
@@ -16,13 +20,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 4, NOTIFY_MAX = 4096, NOTIFIES_PER_ROUND = 64 };
-static const char notify_name[] = "notify.sock";
+enum { LISTEN_BACKLOG = 4 };
 
 /* --- sockets ----------------------------------------------------------------------------------------------- */
 
-/* In the run directory, which is our working directory: the name alone is the address. */
-static int bind_socket(const char *name, int type)
+int socket_bind(const char *name, int type)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(name) >= sizeof(address.sun_path))
@@ -49,16 +51,16 @@ static void close_sockets(struct unit *unit)
     unit->listen_fd = unit->control_fd = -1;
 }
 
-/* New ones each time: nobody who connected to a dead backend waits in their queues. */
+/* New ones: nobody who connected to a backend that is gone for good waits in their queues. */
 static int make_sockets(struct unit *unit)
 {
     const char *listen_name = unit->system->plan->devices[unit->plan_index].socket;
     char control_name[UNIT_NAME_MAX + 8];
     close_sockets(unit);
-    unit->listen_fd = bind_socket(listen_name, SOCK_STREAM);
+    unit->listen_fd = socket_bind(listen_name, SOCK_STREAM);
     snprintf(control_name, sizeof(control_name), "%s.ctl", unit->name);
     if (unit->listen_fd >= 0)
-        unit->control_fd = bind_socket(control_name, SOCK_STREAM);
+        unit->control_fd = socket_bind(control_name, SOCK_STREAM);
     if (unit->control_fd >= 0)
         return BH_OK;
     snprintf(unit->why, sizeof(unit->why), "its socket %s cannot be made: %s",
@@ -70,8 +72,18 @@ static void device_exited(struct bh_process *process, const siginfo_t *info)
 {
     struct unit *unit = BH_LOOP_OWNER(process, struct unit, process);
     bh_log_pipe_drain(&unit->log);
+    notify_drain(unit->system); /* what it left with its last breath counts */
+    unit->speaker = 0;
     bh_exit_text(info, unit->why, sizeof(unit->why));
-    system_event(unit, BH_EVENT_FAILED); /* nobody ends a device process but we */
+    const bool refused = unit->goes_on && info->si_code == CLD_EXITED;
+    /* Nobody ends a device process but we. */
+    system_event(unit, unit->store.count && !refused ? BH_EVENT_CUT : BH_EVENT_FAILED);
+}
+
+void device_forget(struct unit *unit)
+{
+    bh_fd_store_clear(&unit->store);
+    unit->goes_on = false;
 }
 
 int device_open(struct unit *unit)
@@ -90,6 +102,7 @@ void device_close(struct unit *unit)
     console_close(unit->console);
     unit->console = NULL;
     bh_log_pipe_close(&unit->log);
+    device_forget(unit);
     close_sockets(unit);
 }
 
@@ -125,18 +138,45 @@ static void free_words(char **words)
     free(words);
 }
 
+/* "LISTEN_FDNAMES=listen:control:NAME:..." in the order of the fds; the caller's to free. */
+static char *names_of(const struct bh_fd_store *store)
+{
+    static const char first[] = "LISTEN_FDNAMES=listen:control";
+    size_t length = sizeof(first);
+    for (size_t i = 0; i < store->count; i++)
+        length += 1 + strlen(store->entries[i].name);
+    char *text = malloc(length), *end = text;
+    if (!text)
+        return NULL;
+    end = stpcpy(end, first);
+    for (size_t i = 0; i < store->count; i++)
+        end = stpcpy(stpcpy(end, ":"), store->entries[i].name);
+    return text;
+}
+
+/*
+ * The two listening sockets come first, told by options and by sd_listen_fds' protocol; behind them what was kept; and
+ * behind all that, unannounced, the run directory's lock, which only has to be there.
+ */
 static int start_process(struct unit *unit, const char *program)
 {
     struct system *system = unit->system;
     const struct bh_plan_device *device = &system->plan->devices[unit->plan_index];
-    const int fds[] = {unit->listen_fd, unit->control_fd, system->dir.lock_fd};
-    char notify[BH_RUN_PATH_MAX + 40];
-    snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/%s", system->dir.path, notify_name);
-    const char *const environment[] = {notify, NULL};
+    const struct bh_fd_store *store = &unit->store;
+    char notify[BH_RUN_PATH_MAX + 40], count[40];
+    int fds[BH_FD_STORE_MAX + 3], err = BH_ERR_NOMEM;
+    size_t fd_count = 0;
+    fds[fd_count++] = unit->listen_fd;
+    fds[fd_count++] = unit->control_fd;
+    for (size_t i = 0; i < store->count; i++)
+        fds[fd_count++] = store->entries[i].fd;
+    fds[fd_count++] = system->dir.lock_fd;
+    snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/%s", system->dir.path, notify_socket_name);
+    snprintf(count, sizeof(count), "LISTEN_FDS=%zu", fd_count - 1);
+    char *names = names_of(store);
     char **words = device_words(system->plan, device, program);
-    if (!words)
-        return BH_ERR_NOMEM;
     const int stream = unit->console ? unit->console->device_fd : -1;
+    const char *const environment[] = {notify, count, names, NULL};
     const struct bh_process_spec spec = {
         .argv = (const char *const *)words,
         .environment = environment,
@@ -144,14 +184,19 @@ static int start_process(struct unit *unit, const char *program)
         .out = stream >= 0 ? stream : unit->log.write_fd,
         .err = unit->log.write_fd,
         .fds = fds,
-        .fd_count = 3,
+        .fd_count = fd_count,
+        .listens = true,
     };
-    const int err = bh_process_start(&unit->process, &spec, system->loop, device_exited);
+    if (words && names)
+        err = bh_process_start(&unit->process, &spec, system->loop, device_exited);
+    if (!err)
+        unit->speaker = unit->process.pid;
     free_words(words);
+    free(names);
     return err;
 }
 
-int device_start(struct unit *unit)
+int device_start(struct unit *unit, bool goes_on)
 {
     const struct bh_plan_device *device = &unit->system->plan->devices[unit->plan_index];
     char program[4096];
@@ -160,101 +205,15 @@ int device_start(struct unit *unit)
         snprintf(unit->why, sizeof(unit->why), "there is no program bulkhead-%s", device->class_name);
         return err;
     }
-    err = make_sockets(unit);
-    if (err)
-        return err;
+    if (!goes_on) {
+        device_forget(unit);
+        err = make_sockets(unit);
+        if (err)
+            return err;
+    }
+    unit->goes_on = goes_on;
     err = start_process(unit, program);
     if (err)
         snprintf(unit->why, sizeof(unit->why), "%.120s cannot be started: %s", program, bh_err_text(err));
     return err;
-}
-
-/* --- readiness --------------------------------------------------------------------------------------------- */
-
-/* It is shown on terminals and in JSON: what is not printable ASCII could be more than text there. */
-static void keep_status(struct unit *unit, const char *text)
-{
-    snprintf(unit->status, sizeof(unit->status), "%s", text);
-    for (char *c = unit->status; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
-}
-
-static void one_notification(struct unit *unit, char *text)
-{
-    char *rest = NULL;
-    for (char *word = strtok_r(text, "\n", &rest); word; word = strtok_r(NULL, "\n", &rest)) {
-        if (!strcmp(word, "READY=1"))
-            system_event(unit, BH_EVENT_READY);
-        else if (!strncmp(word, "STATUS=", 7))
-            keep_status(unit, word + 7);
-    }
-}
-
-static struct unit *sender(struct system *system, struct msghdr *message)
-{
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
-        struct ucred who;
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_CREDENTIALS)
-            continue;
-        memcpy(&who, CMSG_DATA(part), sizeof(who));
-        for (uint16_t i = 0; i < system->table.unit_count; i++)
-            if (!system->units[i].is_domain && who.pid > 0 && system->units[i].process.pid == who.pid)
-                return &system->units[i];
-    }
-    return NULL;
-}
-
-static void close_passed_fds(struct msghdr *message)
-{
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof(fd));
-            close(fd);
-        }
-    }
-}
-
-static void notified(struct bh_loop_fd *watch, uint32_t events)
-{
-    struct system *system = BH_LOOP_OWNER(watch, struct system, notify_watch);
-    for (int i = 0; i < NOTIFIES_PER_ROUND; i++) {
-        char text[NOTIFY_MAX + 1];
-        _Alignas(
-            struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(64 * sizeof(int))];
-        struct iovec part = {text, NOTIFY_MAX};
-        struct msghdr message = {
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-        const ssize_t got = recvmsg(system->notify_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (got < 0)
-            return;
-        text[got] = 0;
-        struct unit *unit = sender(system, &message);
-        close_passed_fds(&message);
-        if (unit)
-            one_notification(unit, text);
-    }
-}
-
-int notify_open(struct system *system)
-{
-    const int on = 1;
-    system->notify_fd = bind_socket(notify_name, SOCK_DGRAM);
-    if (system->notify_fd < 0)
-        return BH_ERR_IO;
-    if (setsockopt(system->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
-        return BH_ERR_IO;
-    return bh_loop_fd_add(system->loop, &system->notify_watch, system->notify_fd, BH_LOOP_READ, notified);
-}
-
-void notify_close(struct system *system)
-{
-    bh_loop_fd_remove(&system->notify_watch);
-    if (system->notify_fd >= 0)
-        close(system->notify_fd);
-    system->notify_fd = -1;
 }

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -67,11 +68,22 @@ struct launch {
     int owner[2]; /* ours, the daemon's */
 };
 
+/* Units leave their fds to be kept, and what is passed on to a process must fit there too. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static _Noreturn void daemon_main(const struct launch *launch, bool contained)
 {
     close(launch->owner[0]);
     umask(077);
     use_null_for_standard_fds();
+    raise_fd_limit();
     if (chdir(launch->dir->path))
         _exit(1);
     const int err = system_run(launch->plan, launch->dir, launch->engine, launch->engine_state,

@@ -47,21 +47,32 @@ void system_down(struct system *system, int result, bool now)
 void system_restart(struct system *system, struct unit *unit)
 {
     bh_note(&system->sink, "%s is restarted on request", unit->name);
-    bh_supervisor_restart(&system->supervisor, unit->index, now_ms());
+    if (unit->store.count)
+        bh_supervisor_resume(&system->supervisor, unit->index, now_ms());
+    else
+        bh_supervisor_restart(&system->supervisor, unit->index, now_ms());
     settle_soon(system);
 }
 
 /* --- what the supervision decided -------------------------------------------------------------------------- */
+
+static void say_resume(struct unit *unit)
+{
+    const struct bh_diag_where where = {.node = unit->name};
+    bh_warn(&unit->system->sink, &where, NULL, "gone (%s): it goes on from what was kept, and %s runs on",
+            unit->why, unit_domain(unit)->name);
+}
 
 static void carry_out(struct unit *unit, enum bh_unit_action action)
 {
     struct system *system = unit->system;
     int err;
     switch (action) {
+    case BH_ACTION_RESUME: say_resume(unit); __attribute__((fallthrough));
     case BH_ACTION_START:
         unit->why[0] = unit->status[0] = 0;
         unit->started_ns = bh_loop_now();
-        err = unit->is_domain ? domain_start(unit) : device_start(unit);
+        err = unit->is_domain ? domain_start(unit) : device_start(unit, action == BH_ACTION_RESUME);
         if (err)
             system_event(unit, BH_EVENT_FAILED);
         else if (!unit->is_domain)
@@ -98,10 +109,13 @@ static void explain(struct unit *unit, const struct bh_unit_live *live)
                *why = unit->why[0] ? unit->why : "nothing more is known";
     if (live->state == BH_UNIT_BACKOFF && unit->is_domain)
         bh_warn(&unit->system->sink, &where, NULL, "%s (%s): it is started again", cause, why);
+    else if (live->state == BH_UNIT_BACKOFF && live->resuming)
+        bh_warn(&unit->system->sink, &where, NULL, "%s (%s): it is started again after a while", cause, why);
     else if (live->state == BH_UNIT_BACKOFF)
         bh_warn(&unit->system->sink, &where, NULL,
-                "%s (%s): %s is stopped, since its front-end cannot reconnect, and both are started again",
-                cause, why, domain);
+                "%s (%s): %s is stopped, since %s, and both are started again", cause, why, domain,
+                unit->goes_on ? "the device cannot go on from what was kept"
+                              : "its front-end cannot reconnect");
     else if (live->state == BH_UNIT_FAILED && live->cause == BH_CAUSE_NEED)
         bh_error(&unit->system->sink, &where, NULL, "%s: it stays stopped", cause);
     else if (live->state == BH_UNIT_FAILED)
@@ -116,6 +130,8 @@ static void report_unit(struct unit *unit)
         return;
     unit->reported = live->state;
     explain(unit, live);
+    if (!unit->is_domain && !bh_unit_lives(live) && !live->resuming)
+        device_forget(unit);
     control_broadcast(system,
                       json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f}", "event", "unit", "name",
                                 unit->name, "kind", unit->is_domain ? "domain" : "device", "state",
@@ -310,6 +326,8 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
     err = bh_log_open(&system->log, system->dir.fd, "daemon");
     if (!err)
         err = control_open(system, owner_fd);
+    if (!err)
+        err = control_listen(system);
     if (!err)
         err = files_make(system);
     if (!err)

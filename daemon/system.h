@@ -2,13 +2,14 @@
 /*
  * The daemon's inside: the system that it runs, and its units (device processes and domains), each with what its
  * kind needs. units.c makes the supervision's table from the plan; device.c, domain.c and console.c start and watch
- * the parts; control.c speaks with clients; system.c joins them and carries out what the supervision decides.
+ * the parts; notify.c hears what device processes say of themselves; control.c speaks with clients; system.c joins them and carries out what the supervision decides.
  *
  * Threading: one thread.   Ownership: everything belongs to struct system.   May block: as each says.
  */
 #ifndef DAEMON_SYSTEM_H
 #define DAEMON_SYSTEM_H
 
+#include "daemon/fd_store.h"
 #include "daemon/log.h"
 #include "daemon/run_dir.h"
 #include "engines/engine.h"
@@ -49,8 +50,11 @@ struct unit {
     uint64_t started_ns;
     /* a device process */
     struct bh_process process;
+    pid_t speaker;             /* whose notifications are this unit's; 0: nobody's */
     int listen_fd, control_fd; /* of front-ends; of who asks the process itself */
-    struct console *console; /* NULL: no console, or one that is elsewhere */
+    struct bh_fd_store store;  /* what it left, to go on from */
+    bool goes_on;              /* it was started with that, and is not ready yet */
+    struct console *console;   /* NULL: no console, or one that is elsewhere */
     /* a domain */
     struct bh_engine_domain *run;
     struct bh_match match; /* window NULL: not watched for a text */
@@ -105,9 +109,18 @@ pid_t unit_pid(const struct unit *unit);                           /* as /proc h
 
 /* --- device.c --- */
 int device_open(struct unit *unit);
-int device_start(struct unit *unit);
+int device_start(struct unit *unit, bool goes_on);
+/* Let go of what was kept of it: it will not go on. */
+void device_forget(struct unit *unit);
 void device_close(struct unit *unit);
+/* A socket in the run directory, which is our working directory: the name alone is the address. An fd, or bh_err. */
+int socket_bind(const char *name, int type);
+
+/* --- notify.c --- */
+extern const char notify_socket_name[];
 int notify_open(struct system *system);
+/* Hear all that was said up to now. */
+void notify_drain(struct system *system);
 void notify_close(struct system *system);
 
 /* --- console.c --- */
@@ -129,7 +142,9 @@ void domain_output(struct unit *domain, const char *bytes, size_t length);
 int files_make(struct system *system);
 
 /* --- control.c --- */
+/* Serve the client that owns the system; then, in the run directory, whoever connects. */
 int control_open(struct system *system, int owner_fd);
+int control_listen(struct system *system);
 void control_close(struct system *system);
 /* Send to every client that watches. Takes the reference. */
 void control_broadcast(struct system *system, json_t *event);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MESSAGE_MAX = 1024 };
+enum { MESSAGE_MAX = 1024, PATIENCE_MS = 1000, ATTEMPTS = 100 };
 
 static int open_target(struct sockaddr_un *address, socklen_t *length, const char *path)
 {
@@ -32,67 +33,81 @@ static int open_target(struct sockaddr_un *address, socklen_t *length, const cha
     return BH_OK;
 }
 
-static int send_message(const char *text, size_t size, const int *fds, size_t fd_count)
+int bh_notify_open(int *fd)
 {
     const char *path = getenv("NOTIFY_SOCKET");
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * BH_NOTIFY_FDS_MAX)];
-        struct cmsghdr align;
-    } control;
     struct sockaddr_un address;
-    struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = size};
-    struct msghdr message = {.msg_name = &address, .msg_iov = &part, .msg_iovlen = 1};
-    int err, fd;
-    ssize_t put;
+    socklen_t length;
     if (!path || !*path)
-        return BH_OK;
-    if (fd_count > BH_NOTIFY_FDS_MAX)
-        return BH_ERR_RANGE;
-    err = open_target(&address, &message.msg_namelen, path);
-    if (err)
-        return err;
-    if (fd_count) {
-        struct cmsghdr *head;
-        memset(&control, 0, sizeof(control));
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-        head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-        memcpy(CMSG_DATA(head), fds, sizeof(int) * fd_count);
-    }
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+        return BH_ERR_NOENT;
+    if (open_target(&address, &length, path))
+        return BH_ERR_INVAL;
+    *fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (*fd < 0)
         return BH_ERR_IO;
-    /* A manager that does not read must not stop a device: give up rather than wait. */
-    do
-        put = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (put < 0 && errno == EINTR);
-    close(fd);
-    return put == (ssize_t)size ? BH_OK : BH_ERR_IO;
+    if (!connect(*fd, (struct sockaddr *)&address, length))
+        return BH_OK;
+    close(*fd);
+    return BH_ERR_IO;
 }
 
+/* With a NULL `passed`, no fd goes along. */
+static int send_message(int fd, const int *passed, const char *text, size_t size, int patience_ms)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (passed) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(head), passed, sizeof(int));
+    }
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const ssize_t put = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd room = {.fd = fd, .events = POLLOUT};
+        if (put == (ssize_t)size)
+            return BH_OK;
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put >= 0 || errno != EAGAIN || !patience_ms || !poll(&room, 1, patience_ms))
+            break;
+    }
+    return BH_ERR_IO;
+}
+
+int bh_notify_send(int fd, const int *passed, const char *format, ...)
+{
+    char text[MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    const int size = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (size < 0 || (size_t)size >= sizeof(text))
+        return BH_ERR_RANGE;
+    return send_message(fd, passed, text, (size_t)size, PATIENCE_MS);
+}
+
+/* A manager that does not read must not stop a device: give up rather than wait. */
 int bh_notify(const char *format, ...)
 {
     char text[MESSAGE_MAX];
     va_list args;
-    int size;
+    int fd;
     va_start(args, format);
-    size = vsnprintf(text, sizeof(text), format, args);
+    const int size = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (size < 0 || (size_t)size >= sizeof(text))
         return BH_ERR_RANGE;
-    return send_message(text, (size_t)size, NULL, 0);
-}
-
-int bh_notify_fdstore(const char *name, const int *fds, size_t fd_count)
-{
-    char text[MESSAGE_MAX];
-    int size = snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
-    if (size < 0 || (size_t)size >= sizeof(text) || strpbrk(name, ":\n"))
-        return BH_ERR_INVAL;
-    return send_message(text, (size_t)size, fds, fd_count);
+    int err = bh_notify_open(&fd);
+    if (err)
+        return err == BH_ERR_NOENT ? BH_OK : err;
+    err = send_message(fd, NULL, text, (size_t)size, 0);
+    close(fd);
+    return err;
 }
 
 /* A number of the environment that must be the whole text; negative when it is not. */

@@ -15,8 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HIGH_FD = 100 };
-
 static int err_of_errno(int error)
 {
     switch (error) {
@@ -31,33 +29,53 @@ static int err_of_errno(int error)
     }
 }
 
-/* Every fd first goes high, out of the way of the numbers that it and others will get. */
-static int move_high(int fd)
+/* Every fd first goes beyond the numbers that it and others will get. */
+static int move_beyond(int fd, int count)
 {
-    return fd < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    return fcntl(fd, F_DUPFD_CLOEXEC, count + 1);
 }
 
-static int place_fds(const struct bh_process_spec *spec, int report)
+/* *report moves as well, and stays one that can be written to, however far we get. */
+static int place_fds(const struct bh_process_spec *spec, int *report)
 {
     const int standard[BH_PROCESS_FIRST_FD] = {spec->in, spec->out, spec->err};
-    int high[BH_PROCESS_FIRST_FD + BH_PROCESS_FDS_MAX + 1];
+    int high[BH_PROCESS_FIRST_FD + BH_PROCESS_FDS_MAX];
     const int count = BH_PROCESS_FIRST_FD + (int)spec->fd_count;
+    const int moved = move_beyond(*report, count);
+    if (moved < 0)
+        return -1;
+    *report = moved;
     for (int i = 0; i < count; i++) {
-        high[i] = move_high(i < BH_PROCESS_FIRST_FD ? standard[i] : spec->fds[i - BH_PROCESS_FIRST_FD]);
+        int fd = i < BH_PROCESS_FIRST_FD ? standard[i] : spec->fds[i - BH_PROCESS_FIRST_FD];
+        if (fd < 0)
+            fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        high[i] = fd < 0 ? -1 : move_beyond(fd, count);
         if (high[i] < 0)
             return -1;
     }
     for (int i = 0; i < count; i++)
         if (dup2(high[i], i) < 0)
             return -1;
-    if (dup2(report, count) < 0 || fcntl(count, F_SETFD, FD_CLOEXEC))
+    if (dup2(*report, count) < 0 || fcntl(count, F_SETFD, FD_CLOEXEC))
         return -1;
+    *report = count;
     if (syscall(SYS_close_range, count + 1, ~0u, 0)) {
         for (int fd = count + 1; fd < 4096;
              fd++) /* a kernel before 5.9, or a filter that does not know the call */
             close(fd);
     }
-    return count;
+    return 0;
+}
+
+/* snprintf is not one of the calls that are safe here. */
+static void set_listen_pid(void)
+{
+    static char text[] = "LISTEN_PID=0123456789";
+    char *const begin = text + strlen("LISTEN_PID="), *at = text + sizeof(text) - 1;
+    for (unsigned pid = (unsigned)getpid(); at > begin && pid; pid /= 10)
+        *--at = (char)('0' + pid % 10);
+    memmove(begin, at, (size_t)(text + sizeof(text) - at));
+    putenv(text);
 }
 
 static _Noreturn void child(const struct bh_process_spec *spec, int report, pid_t parent)
@@ -70,11 +88,11 @@ static _Noreturn void child(const struct bh_process_spec *spec, int report, pid_
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
-    const int placed = place_fds(spec, report);
-    if (placed >= 0) {
-        report = placed;
+    if (!place_fds(spec, &report)) {
         for (const char *const *set = spec->environment; set && *set; set++)
             putenv((char *)(uintptr_t)*set);
+        if (spec->listens)
+            set_listen_pid();
         execvp(spec->argv[0], (char *const *)(uintptr_t)spec->argv);
     }
     const int error = errno;

@@ -4,6 +4,7 @@
  * and their lock, child processes, what a client says of its daemon.
  */
 #include "daemon/client.h"
+#include "daemon/fd_store.h"
 #include "daemon/log.h"
 #include "daemon/run_dir.h"
 #include <bulkhead/impl/process.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -185,6 +187,66 @@ static void run_directory_of_others_or_too_long_is_refused(void **state)
     assert_int_equal(sink.error_count, 3);
 }
 
+/* --- what device processes say, and leave ------------------------------------------------------------------- */
+
+static void notification_is_taken_apart_and_its_words_are_bounded(void **state)
+{
+    struct bh_notification said;
+    char flood[2000];
+    static const char text[] = "READY=1\nSTATUS=a\x1b[2J\xff\0b\nMAINPID=1\nFDSTORE=1\nFDNAME=kept-vu 1";
+    bh_notification_parse(&said, text, sizeof(text) - 1);
+    assert_true(said.ready && said.has_status && said.store && said.has_name);
+    assert_false(said.stopping || said.remove || said.bad_name);
+    assert_string_equal(said.status, "a?[2J??b");
+    assert_string_equal(said.name, "kept-vu 1");
+    memset(flood, 'x', sizeof(flood));
+    memcpy(flood, "STATUS=", 7);
+    bh_notification_parse(&said, flood, sizeof(flood));
+    assert_int_equal(strlen(said.status), BH_STATUS_MAX);
+    memcpy(flood, "FDNAME=", 7);
+    bh_notification_parse(&said, flood, sizeof(flood));
+    assert_true(said.bad_name && !said.has_name);
+    static const char *const bad[] = {"FDNAME=", "FDNAME=a:b", "FDNAME=\t", "FDNAME=ok\nFDNAME=\x80"};
+    for (size_t i = 0; i < 4; i++) {
+        bh_notification_parse(&said, bad[i], strlen(bad[i]));
+        assert_true(said.bad_name && !said.has_name && !said.name[0]);
+    }
+    static const char *const nothing[] = {"",         "\n\n",      "READY=10", "READY",
+                                          " READY=1", "FDSTORE=0", "ready=1"};
+    static const struct bh_notification none;
+    for (size_t i = 0; i < 7; i++) {
+        bh_notification_parse(&said, nothing[i], strlen(nothing[i]));
+        assert_memory_equal(&said, &none, sizeof(none));
+    }
+}
+
+static void store_keeps_one_fd_a_name_and_has_a_bound(void **state)
+{
+    struct bh_fd_store store = {0};
+    char name[16];
+    const int first = open("/dev/null", O_RDONLY | O_CLOEXEC), second = fcntl(first, F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(bh_fd_store_put(&store, "a", first), BH_OK);
+    assert_int_equal(bh_fd_store_put(&store, "a", second), BH_OK);
+    assert_int_equal(bh_fd_store_find(&store, "a"), second);
+    assert_int_equal(fcntl(first, F_GETFD), -1);
+    assert_int_equal(store.count, 1);
+    assert_false(bh_fd_store_remove(&store, "b"));
+    for (int i = 1; i < BH_FD_STORE_MAX; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        assert_int_equal(bh_fd_store_put(&store, name, fcntl(second, F_DUPFD_CLOEXEC, 0)), BH_OK);
+    }
+    const int too_much = fcntl(second, F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(bh_fd_store_put(&store, "z", too_much), BH_ERR_NOSPC);
+    assert_int_equal(fcntl(too_much, F_GETFD), -1);
+    assert_int_equal(store.refused, 1);
+    assert_true(bh_fd_store_remove(&store, "n7"));
+    assert_string_equal(store.entries[7].name, "n8"); /* order is kept */
+    assert_int_equal(bh_fd_store_find(&store, "n7"), -1);
+    bh_fd_store_clear(&store);
+    assert_int_equal(fcntl(second, F_GETFD), -1);
+    assert_int_equal(store.count + store.refused, 0);
+}
+
 /* --- processes --------------------------------------------------------------------------------------------- */
 
 struct child {
@@ -230,6 +292,51 @@ static void child_has_exactly_its_fds_and_its_end_is_told(void **state)
     assert_string_equal(text, " 0 1 2 3 4 given\n");
     close(out[0]);
     close(extra);
+    bh_loop_destroy(child.loop);
+}
+
+/* Pipes numbered by what is in them, given in another order than their own numbers. */
+static void child_gets_many_fds_in_order_and_its_own_pid(void **state)
+{
+    enum { MANY = 300 };
+    struct child child = {0};
+    int fds[MANY], out[2];
+    char text[64] = "";
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int i = MANY; i-- > 0;) {
+        int ends[2];
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        assert_true(dprintf(ends[1], "%d\n", i) > 0);
+        close(ends[1]);
+        fds[i] = ends[0];
+    }
+    assert_int_equal(bh_loop_create(&child.loop), BH_OK);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    const char *const argv[] = {
+        "bash", "-c",
+        "for ((i = 0; i < 300; i++)); do read -r n <&$((i + 3)); [ $n = $i ] || exit 1; done; "
+        "[ $LISTEN_PID = $$ ] && echo all",
+        NULL};
+    const char *const environment[] = {"LISTEN_FDS=300", NULL};
+    const struct bh_process_spec spec = {.argv = argv,
+                                         .environment = environment,
+                                         .in = -1,
+                                         .out = out[1],
+                                         .err = -1,
+                                         .fds = fds,
+                                         .fd_count = MANY,
+                                         .listens = true};
+    assert_int_equal(bh_process_start(&child.process, &spec, child.loop, child_exited), BH_OK);
+    assert_int_equal(bh_loop_run(child.loop), BH_OK);
+    close(out[1]);
+    assert_true(read(out[0], text, sizeof(text) - 1) > 0);
+    assert_string_equal(text, "all\n");
+    close(out[0]);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
     bh_loop_destroy(child.loop);
 }
 
@@ -317,7 +424,10 @@ int main(void)
                                         remove_place),
         cmocka_unit_test_setup_teardown(run_directory_of_others_or_too_long_is_refused, make_place,
                                         remove_place),
+        cmocka_unit_test(notification_is_taken_apart_and_its_words_are_bounded),
+        cmocka_unit_test(store_keeps_one_fd_a_name_and_has_a_bound),
         cmocka_unit_test(child_has_exactly_its_fds_and_its_end_is_told),
+        cmocka_unit_test(child_gets_many_fds_in_order_and_its_own_pid),
         cmocka_unit_test(child_that_cannot_be_executed_is_an_error_of_start),
         cmocka_unit_test(child_is_killed_and_waited_for),
         cmocka_unit_test(refusal_is_said_and_a_daemon_that_went_away_is_not),

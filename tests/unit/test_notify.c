@@ -2,9 +2,10 @@
 /*
  * The service manager's protocols: what arrives at a notification socket, and which listen fds are taken.
  */
-#include <bulkhead/impl/notify.h>
+#include <bulkhead/impl/notify_keeper.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -69,17 +70,75 @@ static void a_state_arrives_as_one_datagram(void **state)
     assert_string_equal(text, "READY=1\nSTATUS=serving");
 }
 
-static void fds_are_left_in_the_store_by_name(void **state)
+static void fds_are_kept_and_dropped_by_name(void **state)
 {
+    struct bh_notify_keeper keeper;
     char text[256];
-    int fd;
     (void)state;
-    assert_int_equal(bh_notify_fdstore("vring0", (int[]){1}, 1), BH_OK);
-    fd = receive(text, sizeof(text));
-    assert_string_equal(text, "FDSTORE=1\nFDNAME=vring0");
+    assert_int_equal(bh_notify_keeper_open(&keeper, NULL, 0), BH_OK);
+    assert_int_equal(keeper.keeper.ops->put(&keeper.keeper, "vu-kick-0", 1), BH_OK);
+    const int fd = receive(text, sizeof(text));
+    assert_string_equal(text, "FDSTORE=1\nFDPOLL=0\nFDNAME=kept-vu-kick-0");
     assert_true(fd >= 0);
     close(fd);
-    assert_int_equal(bh_notify_fdstore("a:b", (int[]){1}, 1), BH_ERR_INVAL);
+    keeper.keeper.ops->drop(&keeper.keeper, "vu-kick-0");
+    assert_int_equal(receive(text, sizeof(text)), -1);
+    assert_string_equal(text, "FDSTOREREMOVE=1\nFDNAME=kept-vu-kick-0");
+    bh_notify_keeper_close(&keeper);
+}
+
+static void *read_late(void *unused)
+{
+    char text[256];
+    (void)unused;
+    usleep(200 * 1000);
+    while (recv(manager, text, sizeof(text), MSG_DONTWAIT) > 0)
+        ;
+    return NULL;
+}
+
+static void a_full_queue_is_waited_for(void **state)
+{
+    struct bh_notify_keeper keeper;
+    pthread_t reader;
+    int sent = 0;
+    (void)state;
+    assert_int_equal(bh_notify_keeper_open(&keeper, NULL, 0), BH_OK);
+    while (!bh_notify("STATUS=%d", sent)) /* which does not wait */
+        assert_true(sent++ < 100000);
+    assert_int_equal(pthread_create(&reader, NULL, read_late, NULL), 0);
+    assert_int_equal(keeper.keeper.ops->put(&keeper.keeper, "late", 1), BH_OK);
+    pthread_join(reader, NULL);
+    bh_notify_keeper_close(&keeper);
+}
+
+static void what_was_kept_is_told_from_sockets(void **state)
+{
+    struct bh_notify_keeper keeper;
+    struct bh_listen_fd passed[] = {
+        {.name = "listen"}, {.name = "kept-vu-state"}, {.name = "kept-"}, {.name = "kept-vu-x"}};
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        passed[i].fd = fcntl(1, F_DUPFD_CLOEXEC, 10);
+    const int kept = passed[1].fd, left = passed[3].fd;
+    assert_int_equal(bh_notify_keeper_open(&keeper, passed, 4), BH_OK);
+    assert_int_equal(keeper.keeper.kept_count, 2);
+    assert_int_equal(bh_keeper_take(&keeper.keeper, "vu-state"), kept);
+    assert_int_equal(bh_keeper_take(&keeper.keeper, "vu-state"), -1);
+    assert_int_equal(bh_keeper_take(&keeper.keeper, "listen"), -1);
+    bh_notify_keeper_close(&keeper);
+    assert_int_equal(fcntl(left, F_GETFD), -1);
+    assert_int_equal(fcntl(kept, F_GETFD), FD_CLOEXEC);
+    assert_true(passed[0].fd >= 0 && passed[1].fd < 0 && passed[2].fd >= 0 && passed[3].fd < 0);
+    close(kept);
+    close(passed[0].fd);
+    close(passed[2].fd);
+
+    unsetenv("NOTIFY_SOCKET");
+    struct bh_listen_fd orphan = {.fd = fcntl(1, F_DUPFD_CLOEXEC, 10), .name = "kept-vu-state"};
+    const int number = orphan.fd;
+    assert_int_equal(bh_notify_keeper_open(&keeper, &orphan, 1), BH_ERR_NOENT);
+    assert_int_equal(fcntl(number, F_GETFD), -1);
 }
 
 static void without_a_manager_nothing_happens(void **state)
@@ -146,7 +205,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_state_arrives_as_one_datagram, setup, teardown),
-        cmocka_unit_test_setup_teardown(fds_are_left_in_the_store_by_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(fds_are_kept_and_dropped_by_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_queue_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_kept_is_told_from_sockets, setup, teardown),
         cmocka_unit_test(without_a_manager_nothing_happens),
         cmocka_unit_test(passed_fds_are_taken_once_and_with_their_names),
     };

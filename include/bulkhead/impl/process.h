@@ -13,9 +13,10 @@
 
 #include <bulkhead/err.h>
 #include <bulkhead/impl/loop.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
-enum { BH_PROCESS_FIRST_FD = 3, BH_PROCESS_FDS_MAX = 16 };
+enum { BH_PROCESS_FIRST_FD = 3, BH_PROCESS_FDS_MAX = 1000 };
 
 struct bh_process_spec {
     const char *const *argv;        /* NULL-terminated; argv[0] is looked for in PATH when it has no '/' */
@@ -23,6 +24,8 @@ struct bh_process_spec {
     int in, out, err;               /* -1: /dev/null */
     const int *fds;                 /* become 3, 4, ... in the child; everything else is closed there */
     size_t fd_count;
+    bool
+        listens; /* LISTEN_PID is set to the child's pid: `environment` announces fds by sd_listen_fds' protocol */
 };
 
 struct bh_process {
