@@ -9,7 +9,7 @@
 
 #define VIRTIO_ID_NET 1u /* [virtio-1.4 5.1.1] */
 
-/* [virtio-1.4 5.1.2]: of pair 0 */
+/* [virtio-1.4 5.1.2]: of pair 0; pair n adds 2n */
 #define VIRTIO_NET_RECEIVEQ  0u
 #define VIRTIO_NET_TRANSMITQ 1u
 
@@ -20,12 +20,17 @@
 #define VIRTIO_NET_F_MAC        5u
 #define VIRTIO_NET_F_GUEST_TSO4 7u
 #define VIRTIO_NET_F_GUEST_TSO6 8u
+#define VIRTIO_NET_F_GUEST_ECN  9u
 #define VIRTIO_NET_F_HOST_TSO4  11u
 #define VIRTIO_NET_F_HOST_TSO6  12u
+#define VIRTIO_NET_F_HOST_ECN   13u
 #define VIRTIO_NET_F_MRG_RXBUF  15u
 #define VIRTIO_NET_F_STATUS     16u
 #define VIRTIO_NET_F_CTRL_VQ    17u
 #define VIRTIO_NET_F_MQ         22u
+#define VIRTIO_NET_F_GUEST_USO4 54u
+#define VIRTIO_NET_F_GUEST_USO6 55u
+#define VIRTIO_NET_F_HOST_USO   56u
 
 #define VIRTIO_NET_S_LINK_UP 1u
 
@@ -43,6 +48,7 @@ _Static_assert(sizeof(struct virtio_net_config) == 12, "[virtio-1.4 5.1.4]");
 #define VIRTIO_NET_HDR_GSO_NONE     0u
 #define VIRTIO_NET_HDR_GSO_TCPV4    1u
 #define VIRTIO_NET_HDR_GSO_TCPV6    4u
+#define VIRTIO_NET_HDR_GSO_UDP_L4   5u
 #define VIRTIO_NET_HDR_GSO_ECN      0x80u
 
 /* [virtio-1.4 5.1.6]: num_buffers is always there with VERSION_1. */
@@ -58,7 +64,8 @@ struct virtio_net_hdr {
 _Static_assert(sizeof(struct virtio_net_hdr) == 12, "[virtio-1.4 5.1.6]");
 
 /* [virtio-1.4 5.1.4.1] */
-#define VIRTIO_NET_MTU_MIN 68u
-#define VIRTIO_NET_MTU_MAX 65535u
+#define VIRTIO_NET_MTU_MIN   68u
+#define VIRTIO_NET_MTU_MAX   65535u
+#define VIRTIO_NET_PAIRS_MAX 0x8000u
 
 #endif

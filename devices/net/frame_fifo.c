@@ -47,18 +47,10 @@ uint32_t bh_frame_fifo_peek(const struct bh_frame_fifo *fifo)
     return fifo->count ? fifo->lens[fifo->head] : 0;
 }
 
-void bh_frame_fifo_copy(const struct bh_frame_fifo *fifo, uint32_t skip, const struct bh_seg *segs,
-                        unsigned count)
+const uint8_t *bh_frame_fifo_bytes(const struct bh_frame_fifo *fifo)
 {
-    const uint8_t *from = fifo->bytes + (size_t)fifo->head * fifo->slot_bytes + skip;
-    uint32_t left = bh_frame_fifo_peek(fifo) - skip;
-
-    for (unsigned i = 0; i < count && left > 0; i++) {
-        uint32_t part = segs[i].len < left ? (uint32_t)segs[i].len : left;
-        memcpy(segs[i].base, from, part);
-        from += part;
-        left -= part;
-    }
+    BH_ASSERT(fifo->count > 0);
+    return fifo->bytes + (size_t)fifo->head * fifo->slot_bytes;
 }
 
 void bh_frame_fifo_drop(struct bh_frame_fifo *fifo)

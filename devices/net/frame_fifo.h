@@ -27,9 +27,8 @@ uint8_t *bh_frame_fifo_slot(const struct bh_frame_fifo *fifo);
 void bh_frame_fifo_add(struct bh_frame_fifo *fifo, uint32_t len);
 /* The oldest frame's length; 0: there is none. */
 uint32_t bh_frame_fifo_peek(const struct bh_frame_fifo *fifo);
-/* Copy the oldest frame from byte `skip` on. */
-void bh_frame_fifo_copy(const struct bh_frame_fifo *fifo, uint32_t skip, const struct bh_seg *segs,
-                        unsigned count);
+/* The oldest frame's bytes, there until it is dropped; the fifo is not empty. */
+const uint8_t *bh_frame_fifo_bytes(const struct bh_frame_fifo *fifo);
 void bh_frame_fifo_drop(struct bh_frame_fifo *fifo);
 void bh_frame_fifo_clear(struct bh_frame_fifo *fifo);
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network class [virtio-1.4 5.1]: features, config space, the transmit queue. Receiving is net_rx.c.
+ * The network class [virtio-1.4 5.1]: features, config space, and which file serves which queue: net_tx.c, net_rx.c.
  *
- * Theory of operation of the transmit side
- *   Chains are popped in batches; each header is read into our memory and checked, and the batch goes to the
- * port as frames whose segments lie in guest memory. What the port does not take stays popped, and the queue is
- * held until the port calls `writable`. Frames that nobody could send (too short, too long, an offload that was
- * never negotiated, no link) are dropped and counted, as a cable would.
+ * Theory of operation of offloads
+ *   The port says which offloads it can do, and they are what the guest is offered; so a checksum is computed, and a
+ * packet cut into segments, once at most, by whoever is last able to: a network card, or nobody, when the packet
+ * ends in another guest of the host. The headers in between are checked (net_offload.c) and passed on.
  */
 #include "devices/net/net.h"
 #include <bulkhead/impl/class.h>
@@ -18,12 +17,18 @@ static struct bh_net *net_of(struct bh_device *dev)
 
 static struct bh_features features(const struct bh_device *dev)
 {
-    struct bh_features f = bh_class_ring_features();
+    const struct bh_net *net = BH_CONTAINER(dev, struct bh_net, dev);
+    struct bh_features f = bh_class_ring_features(), offloads = bh_features_of64(net->port->offloads);
+
     bh_features_set(&f, VIRTIO_NET_F_MAC);
     bh_features_set(&f, VIRTIO_NET_F_STATUS);
     bh_features_set(&f, VIRTIO_NET_F_MRG_RXBUF);
-    if (BH_CONTAINER(dev, struct bh_net, dev)->offer_mtu)
+    if (net->offer_mtu)
         bh_features_set(&f, VIRTIO_NET_F_MTU);
+    if (net->pair_count > 1)
+        bh_features_set(&f, VIRTIO_NET_F_MQ);
+    for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
+        f.word[i] |= offloads.word[i];
     return f;
 }
 
@@ -39,118 +44,74 @@ static const void *config(const struct bh_device *dev, uint32_t *size)
     return &BH_CONTAINER(dev, struct bh_net, dev)->config;
 }
 
-/* The chain's frame, behind the header. False: dropped and counted. */
-static bool frame_of(struct bh_net *net, const struct bh_chain *chain, struct bh_net_frame *frame)
+static void accept_offloads(struct bh_net *net, uint64_t offloads)
 {
-    struct virtio_net_hdr header;
-    size_t skip = sizeof(header);
-    uint16_t i = 0;
-
-    if (bh_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header) ||
-        chain->out_len - sizeof(header) < BH_NET_FRAME_MIN) {
-        net->counters.tx_short++;
-        return false;
-    }
-    if (header.gso_type != VIRTIO_NET_HDR_GSO_NONE || (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
-        net->counters.tx_bad_header++;
-        return false;
-    }
-    frame->len = chain->out_len - (uint32_t)sizeof(header);
-    if (frame->len > net->port->frame_max) {
-        net->counters.tx_long++;
-        return false;
-    }
-    if (!net->port->link_up) {
-        net->counters.tx_no_link++;
-        return false;
-    }
-    while (skip >= chain->segs[i].len)
-        skip -= chain->segs[i++].len;
-    frame->first = (struct bh_seg){(uint8_t *)chain->segs[i].base + skip, chain->segs[i].len - skip};
-    frame->rest = &chain->segs[i + 1];
-    frame->rest_count = (unsigned)chain->out_count - i - 1u;
-    return true;
+    net->guest_offloads = offloads & BH_NET_GUEST_OFFLOADS;
+    if (net->port->ops->accept)
+        net->port->ops->accept(net->port, net->guest_offloads);
 }
 
-/*
- * Offer what was popped. Chains are done up to the first frame that the port did not take; those behind it are
- * looked at anew when there is room. Returns false when the port is full.
- */
-static bool transmit(struct bh_net *net, struct bh_virtq *q)
+static void start(struct bh_device *dev)
 {
-    unsigned owner[BH_NET_BATCH]; /* frame -> its chain */
-    unsigned count = 0, done = net->tx_count;
+    struct bh_net *net = net_of(dev);
 
-    for (unsigned i = 0; i < net->tx_count; i++) {
-        net->tx[i]->written = 0;
-        if (frame_of(net, net->tx[i], &net->frames[count]))
-            owner[count++] = i;
-    }
-    unsigned taken = count ? net->port->ops->send(net->port, net->frames, count) : 0;
-    BH_ASSERT(taken <= count);
-    net->counters.tx_frames += taken;
-    if (taken < count)
-        done = owner[taken];
-    if (done > 0)
-        bh_virtq_push(q, net->tx, done);
-    net->tx_count -= done;
-    for (unsigned i = 0; i < net->tx_count; i++)
-        net->tx[i] = net->tx[done + i];
-    return net->tx_count == 0;
+    net->host_offloads = bh_features_low64(&dev->acked) & BH_NET_HOST_OFFLOADS;
+    accept_offloads(net, bh_features_low64(&dev->acked));
 }
 
-static enum bh_ready transmit_ready(struct bh_net *net, struct bh_virtq *q, unsigned budget)
+static void reset(struct bh_device *dev)
 {
-    do {
-        if (net->tx_count == 0) {
-            int popped = bh_virtq_pop(q, net->tx, budget < BH_NET_BATCH ? budget : BH_NET_BATCH);
-            if (popped == BH_ERR_PENDING)
-                return BH_READY_HELD;
-            if (popped <= 0)
-                return BH_READY_DRAINED;
-            net->tx_count = (unsigned)popped;
-        }
-        unsigned before = net->tx_count;
-        if (!transmit(net, q)) {
-            net->counters.tx_held++;
-            return BH_READY_HELD;
-        }
-        budget -= budget < before ? budget : before;
-    } while (budget > 0);
-    return BH_READY_MORE;
+    net_of(dev)->host_offloads = 0;
+    accept_offloads(net_of(dev), 0);
+}
+
+static bool transmits(const struct bh_virtq *q)
+{
+    return q->index % 2u == VIRTIO_NET_TRANSMITQ;
+}
+
+static void attach(struct bh_net *net, const struct bh_virtq *q, bool on)
+{
+    struct bh_net_pair *pair = bh_net_pair_of(net, q);
+
+    if (pair->attached != on && net->port->ops->attach)
+        net->port->ops->attach(net->port, q->index / 2u, on);
+    pair->attached = on;
 }
 
 static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsigned budget)
 {
-    if (q->index == VIRTIO_NET_TRANSMITQ)
-        return transmit_ready(net_of(dev), q, budget);
+    if (transmits(q))
+        return bh_net_transmit(net_of(dev), q, budget);
+    attach(net_of(dev), q, true);
     return bh_net_receive(net_of(dev), q, budget);
+}
+
+static void queue_give_back(struct bh_device *dev, struct bh_virtq *q)
+{
+    if (transmits(q))
+        bh_net_transmit_stop(net_of(dev), q);
+    else
+        bh_net_receive_stop(net_of(dev), q);
 }
 
 static void queue_stopping(struct bh_device *dev, struct bh_virtq *q)
 {
-    struct bh_net *net = net_of(dev);
-    unsigned count = net->tx_count;
-
-    if (q->index == VIRTIO_NET_RECEIVEQ) {
-        bh_net_receive_stop(net, q);
-        return;
-    }
-    net->tx_count = 0;
-    if (count > 0)
-        bh_virtq_unpop(q, count);
+    queue_give_back(dev, q);
+    if (!transmits(q))
+        attach(net_of(dev), q, false);
 }
 
-static void port_readable(struct bh_netport *port)
+static void port_readable(struct bh_netport *port, unsigned pair)
 {
     struct bh_net *net = port->user;
-    bh_device_queue_wake(&net->dev, &net->queues[VIRTIO_NET_RECEIVEQ]);
+    bh_device_queue_wake(&net->dev, &net->dev.queues[2u * pair + VIRTIO_NET_RECEIVEQ]);
 }
 
-static void port_writable(struct bh_netport *port)
+static void port_writable(struct bh_netport *port, unsigned pair)
 {
     struct bh_net *net = port->user;
-    bh_device_queue_wake(&net->dev, &net->queues[VIRTIO_NET_TRANSMITQ]);
+    bh_device_queue_wake(&net->dev, &net->dev.queues[2u * pair + VIRTIO_NET_TRANSMITQ]);
 }
 
 static void port_link_changed(struct bh_netport *port)
@@ -159,7 +120,8 @@ static void port_link_changed(struct bh_netport *port)
 
     net->config.status = bh_le16_of(port->link_up ? VIRTIO_NET_S_LINK_UP : 0);
     bh_device_config_changed(&net->dev);
-    port_writable(port); /* what the port held goes out, or is dropped */
+    for (unsigned i = 0; i < net->pair_count; i++)
+        port_writable(port, i); /* what the port held goes out, or is dropped */
 }
 
 static const struct bh_class net_class = {
@@ -168,22 +130,29 @@ static const struct bh_class net_class = {
     .config = config,
     .features = features,
     .negotiated = negotiated,
+    .start = start,
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
-    .queue_give_back = queue_stopping,
+    .queue_give_back = queue_give_back,
+    .reset = reset,
 };
 
-void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_virtq_memory *memory,
+void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_net_memory *memory,
                  struct bh_netport *port, const struct bh_net_setup *setup)
 {
+    BH_ASSERT(memory->pair_count >= 1 && memory->pair_count <= BH_NET_PAIRS_MAX);
     memset(net, 0, sizeof(*net));
+    memset(memory->pairs, 0, memory->pair_count * sizeof(*memory->pairs));
     memcpy(net->config.mac, setup->mac, sizeof(net->config.mac));
     net->config.status = bh_le16_of(port->link_up ? VIRTIO_NET_S_LINK_UP : 0);
-    net->config.max_virtqueue_pairs = bh_le16_of(1);
+    net->config.max_virtqueue_pairs = bh_le16_of((uint16_t)memory->pair_count);
     net->config.mtu = bh_le16_of(setup->mtu);
     net->offer_mtu = setup->mtu != 0;
-    bh_device_init(&net->dev, &net_class, mem, net->queues, memory, BH_NET_QUEUES);
+    net->pair_count = memory->pair_count;
+    net->pairs = memory->pairs;
     net->port = port;
+    bh_device_init(&net->dev, &net_class, mem, memory->queues, memory->memory,
+                   (uint16_t)BH_NET_QUEUES(memory->pair_count));
     port->user = net;
     port->readable = port_readable;
     port->writable = port_writable;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network class [virtio-1.4 5.1]: one pair of queues, no offloads, no control queue.
+ * The network class [virtio-1.4 5.1]: pairs of queues, offloads passed through to the port, no control queue.
  *
  * Threading: as device.h; the port lives on the thread of the queues.
  * Ownership: the caller's memory; the port outlives the device.   May block: no.
@@ -12,7 +12,8 @@
 #include "devices/net/port.h"
 #include <bulkhead/impl/class.h>
 
-#define BH_NET_QUEUES 2u
+#define BH_NET_PAIRS_MAX          16u
+#define BH_NET_QUEUES(pair_count) (2u * (pair_count))
 /* Chains that a queue's memory must hold: a batch of frames, or one frame in many small buffers. */
 #define BH_NET_CHAINS 64u
 
@@ -20,11 +21,11 @@ struct bh_net_counters {
     uint64_t tx_frames, rx_frames;
     uint64_t tx_short;      /* dropped: no whole Ethernet header */
     uint64_t tx_long;       /* dropped: longer than the port's largest */
-    uint64_t tx_bad_header; /* dropped: asks for an offload that was not negotiated */
+    uint64_t tx_bad_header; /* dropped: asks for an offload that was not negotiated, or that makes no sense */
     uint64_t tx_no_link;    /* dropped: the cable is out */
     uint64_t tx_held;       /* times the guest's frames waited for the port */
-    uint64_t rx_bad;        /* dropped: shorter or longer than a frame may be */
-    uint64_t rx_no_room;    /* dropped: the guest's buffers are too small */
+    uint64_t rx_bad;     /* dropped: shorter or longer than a frame may be, or asks what the guest cannot */
+    uint64_t rx_no_room; /* dropped: the guest's buffers are too small */
 };
 
 struct bh_net_setup {
@@ -38,29 +39,65 @@ struct bh_net_hand {
     unsigned popped, used;
 };
 
-struct bh_net {
-    struct bh_device dev;
-    struct bh_virtq queues[BH_NET_QUEUES];
-    struct virtio_net_config config;
-    struct bh_netport *port;
-    bool offer_mtu;
+/* A receive and a transmit queue. */
+struct bh_net_pair {
+    bool attached; /* the port knows that the receive queue runs */
     /* Transmit chains popped and not pushed, oldest first. */
     struct bh_chain *tx[BH_NET_BATCH];
     unsigned tx_count;
     struct bh_net_frame frames[BH_NET_BATCH];
     struct bh_net_hand hand;
     struct bh_seg rx_segs[2 * BH_NET_SEGS]; /* of the frame being received */
+};
+
+struct bh_net {
+    struct bh_device dev;
+    struct virtio_net_config config;
+    struct bh_netport *port;
+    bool offer_mtu;
+    unsigned pair_count;
+    struct bh_net_pair *pairs;
+    uint64_t host_offloads;  /* negotiated: what the guest's frames may ask for */
+    uint64_t guest_offloads; /* what frames for the guest may ask for */
     struct bh_net_counters counters;
 };
 
-/*
- * `memory`: one for each queue, with room for BH_NET_CHAINS chains of BH_NET_SEGS segments.
- */
-void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_virtq_memory *memory,
+/* What the device works in, all of it the caller's; `pair_count` is the port's, 1 to BH_NET_PAIRS_MAX. */
+struct bh_net_memory {
+    unsigned pair_count;
+    struct bh_net_pair *pairs;            /* pair_count */
+    struct bh_virtq *queues;              /* BH_NET_QUEUES(pair_count) */
+    const struct bh_virtq_memory *memory; /* as many; each BH_NET_CHAINS chains of BH_NET_SEGS segments */
+};
+
+void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_net_memory *memory,
                  struct bh_netport *port, const struct bh_net_setup *setup);
 
-/* devices/net/net_rx.c: the receive queue's part. */
+/* --- Between the class's own files. --- */
+
+static inline struct bh_net_pair *bh_net_pair_of(struct bh_net *net, const struct bh_virtq *q)
+{
+    return &net->pairs[q->index / 2u];
+}
+
+/* net_tx.c */
+enum bh_ready bh_net_transmit(struct bh_net *net, struct bh_virtq *q, unsigned budget);
+void bh_net_transmit_stop(struct bh_net *net, struct bh_virtq *q);
+
+/* net_rx.c */
 enum bh_ready bh_net_receive(struct bh_net *net, struct bh_virtq *q, unsigned budget);
 void bh_net_receive_stop(struct bh_net *net, struct bh_virtq *q);
+
+/*
+ * net_offload.c: may a frame of `len` bytes ask for this, when `allowed` (feature bits) was negotiated? What has no
+ * meaning in the header is cleared [virtio-1.4 5.1.6.2.2].
+ */
+bool bh_net_header_from_guest(struct virtio_net_hdr *header, uint32_t len, uint64_t allowed);
+/* The same for a frame for the guest [virtio-1.4 5.1.6.4.1]. */
+bool bh_net_header_for_guest(struct virtio_net_hdr *header, uint32_t len, uint64_t accepted);
+static inline bool bh_net_is_gso(const struct virtio_net_hdr *header)
+{
+    return header->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+}
 
 #endif

@@ -18,8 +18,49 @@ struct net_host {
     enum bh_net_port_kind kind;
     struct bh_netport *port;
     struct bh_netport null_port;
-    void *queue_blocks[BH_NET_QUEUES];
+    unsigned pair_count;
+    struct bh_net_pair *pairs;
+    struct bh_virtq queues[BH_NET_QUEUES(BH_NET_PAIRS_MAX)];
+    void *queue_blocks[BH_NET_QUEUES(BH_NET_PAIRS_MAX)];
 };
+
+static enum bh_net_port_kind choose(const struct bh_net_values *v)
+{
+    if (v->port != BH_NET_AUTO)
+        return (enum bh_net_port_kind)v->port;
+    if (v->link_path || v->link_fd != BH_NET_NO_FD)
+        return BH_NET_LINK;
+    return v->tap || v->tap_fds.count > 0 ? BH_NET_TAP : BH_NET_USER;
+}
+
+static int read_fds(const struct bh_option_list *list, int *fds, struct bh_diag_sink *sink)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        char *end;
+        long fd = strtol(list->items[i], &end, 10);
+        if (*end || end == list->items[i] || fd < 3 || fd > INT32_MAX) {
+            bh_error(sink, NULL, "a number of 3 or more", "tap-fd: cannot read \"%s\"", list->items[i]);
+            return BH_ERR_INVAL;
+        }
+        fds[i] = (int)fd;
+    }
+    return BH_OK;
+}
+
+static int create_tap(struct net_host *host, struct bh_loop *loop, const struct bh_net_values *v,
+                      struct bh_diag_sink *sink)
+{
+    int fds[BH_NET_PAIRS_MAX];
+    struct bh_port_tap_setup setup = {
+        .name = v->tap, .fds = fds, .pair_count = host->pair_count, .mtu = (uint32_t)v->mtu};
+
+    if ((v->tap != NULL) == (v->tap_fds.count > 0)) {
+        bh_error(sink, NULL, "say --tap=NAME", "a tap needs a name, or descriptors, and not both");
+        return BH_ERR_INVAL;
+    }
+    int err = read_fds(&v->tap_fds, fds, sink);
+    return err ? err : bh_port_tap_create(loop, &setup, sink, &host->port);
+}
 
 static int create_port(struct net_host *host, struct bh_loop *loop, const struct bh_net_values *v,
                        struct bh_diag_sink *sink)
@@ -32,23 +73,39 @@ static int create_port(struct net_host *host, struct bh_loop *loop, const struct
                                        .ipv6 = v->ipv6,
                                        .mtu = (uint32_t)v->mtu,
                                        .forward = v->forward};
-    bool linked = v->link_path || v->link_fd != BH_NET_NO_FD;
 
-    host->kind = v->port != BH_NET_AUTO ? (enum bh_net_port_kind)v->port : linked ? BH_NET_LINK : BH_NET_USER;
-    if (host->kind != BH_NET_USER && v->forward.count > 0) {
-        bh_error(sink, NULL, "leave one of the two out", "forward needs the user network, not another port");
-        return BH_ERR_INVAL;
-    }
     switch (host->kind) {
     case BH_NET_LINK:
-        if (!linked) {
+        if (!v->link_path && v->link_fd == BH_NET_NO_FD) {
             bh_error(sink, NULL, "say --link-path=PATH", "port=link needs a path on which the ends meet");
             return BH_ERR_INVAL;
         }
         return bh_port_link_create(loop, v->link_path, (int)v->link_fd, (uint32_t)v->mtu, sink, &host->port);
-    case BH_NET_NULL: host->port = bh_port_null(&host->null_port, (uint32_t)v->mtu); return BH_OK;
+    case BH_NET_TAP: return create_tap(host, loop, v, sink);
+    case BH_NET_NULL:
+        host->port = bh_port_null(&host->null_port, (uint32_t)v->mtu, host->pair_count);
+        return BH_OK;
     default: return bh_port_slirp_create(loop, &user, sink, &host->port);
     }
+}
+
+/* What fits together, before anything is opened. */
+static int check(const struct bh_net_values *v, enum bh_net_port_kind kind, unsigned pair_count,
+                 struct bh_diag_sink *sink)
+{
+    if (kind != BH_NET_USER && v->forward.count > 0) {
+        bh_error(sink, NULL, "leave one of the two out", "forward needs the user network, not another port");
+        return BH_ERR_INVAL;
+    }
+    if (pair_count > 1 && kind != BH_NET_TAP && kind != BH_NET_NULL) {
+        bh_error(sink, NULL, "leave --queue-pairs out", "only a tap has several pairs of queues");
+        return BH_ERR_INVAL;
+    }
+    if (pair_count > BH_NET_PAIRS_MAX) {
+        bh_error(sink, NULL, NULL, "tap-fd: more than %u queue pairs", BH_NET_PAIRS_MAX);
+        return BH_ERR_RANGE;
+    }
+    return BH_OK;
 }
 
 static void destroy_port(struct net_host *host)
@@ -56,6 +113,7 @@ static void destroy_port(struct net_host *host)
     switch (host->kind) {
     case BH_NET_LINK: bh_port_link_destroy(host->port); break;
     case BH_NET_USER: bh_port_slirp_destroy(host->port); break;
+    case BH_NET_TAP: bh_port_tap_destroy(host->port); break;
     default: break;
     }
 }
@@ -76,46 +134,61 @@ static int choose_mac(const struct bh_net_values *v, uint8_t *mac)
 
 static void free_host(struct net_host *host)
 {
-    for (unsigned i = 0; i < BH_NET_QUEUES; i++)
+    for (unsigned i = 0; i < BH_COUNT(host->queue_blocks); i++)
         free(host->queue_blocks[i]);
+    free(host->pairs);
     free(host);
 }
 
-static struct net_host *allocate(uint16_t size, struct bh_virtq_memory *memory)
+static struct net_host *allocate(unsigned pair_count, uint16_t size, struct bh_virtq_memory *memory)
 {
     struct net_host *host = calloc(1, sizeof(*host));
 
     if (!host)
         return NULL;
-    for (unsigned i = 0; i < BH_NET_QUEUES; i++) {
+    host->pair_count = pair_count;
+    host->pairs = calloc(pair_count, sizeof(*host->pairs));
+    if (!host->pairs)
+        goto fail;
+    for (unsigned i = 0; i < BH_NET_QUEUES(pair_count); i++) {
         host->queue_blocks[i] = malloc(bh_virtq_memory_bytes(size, BH_NET_CHAINS, BH_NET_SEGS));
-        if (!host->queue_blocks[i]) {
-            free_host(host);
-            return NULL;
-        }
+        if (!host->queue_blocks[i])
+            goto fail;
         bh_virtq_memory_place(&memory[i], host->queue_blocks[i], size, BH_NET_CHAINS, BH_NET_SEGS);
     }
     return host;
+
+fail:
+    free_host(host);
+    return NULL;
 }
 
 static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, struct bh_diag_sink *sink,
                   struct bh_hosted **hosted)
 {
     const struct bh_net_values *v = values;
-    struct bh_virtq_memory memory[BH_NET_QUEUES];
+    const enum bh_net_port_kind kind = choose(v);
+    const unsigned pair_count = v->tap_fds.count > 0 ? (unsigned)v->tap_fds.count : (unsigned)v->pairs;
+    struct bh_virtq_memory memory[BH_NET_QUEUES(BH_NET_PAIRS_MAX)];
     struct bh_net_setup setup = {.mtu = v->offer_mtu ? (uint16_t)v->mtu : 0};
-    struct net_host *host = allocate((uint16_t)v->queue_size, memory);
+    int err = check(v, kind, pair_count, sink);
 
+    if (err)
+        return err;
+    struct net_host *host = allocate(pair_count, (uint16_t)v->queue_size, memory);
     if (!host)
         return BH_ERR_NOMEM;
-    int err = choose_mac(v, setup.mac);
+    host->kind = kind;
+    err = choose_mac(v, setup.mac);
     if (!err)
         err = create_port(host, loop, v, sink);
     if (err) {
         free_host(host);
         return err;
     }
-    bh_net_init(&host->net, mem, memory, host->port, &setup);
+    const struct bh_net_memory parts = {
+        .pair_count = pair_count, .pairs = host->pairs, .queues = host->queues, .memory = memory};
+    bh_net_init(&host->net, mem, &parts, host->port, &setup);
     host->hosted = (struct bh_hosted){.class = &bh_net_hosted, .dev = &host->net.dev};
     *hosted = &host->hosted;
     return BH_OK;
@@ -146,7 +219,7 @@ static const struct bh_class_counter counters[] = {
 
 const struct bh_hosted_class bh_net_hosted = {
     .name = "net",
-    .summary = "a network card on a user-mode network or a link to another net",
+    .summary = "a network card on a tap, a user-mode network or a link to another net",
     .virtio_id = VIRTIO_ID_NET,
     .options = bh_net_options,
     .values_size = sizeof(struct bh_net_values),

@@ -7,7 +7,7 @@
 #define AT(member) offsetof(struct bh_net_values, member)
 
 /* In the order of enum bh_net_port_kind. */
-static const char *const ports[] = {"auto", "user", "link", "null", NULL};
+static const char *const ports[] = {"auto", "user", "link", "null", "tap", NULL};
 
 const struct bh_option bh_net_options[] = {
     {.name = "port",
@@ -15,7 +15,7 @@ const struct bh_option bh_net_options[] = {
      .offset = AT(port),
      .def = "auto",
      .values = ports,
-     .help = "What the net plugs into; auto is a link where one is named, else the user network"},
+     .help = "What the net plugs into; auto is what one of the options below names, else the user network"},
     {.name = "mac",
      .type = BH_OPT_MAC,
      .offset = AT(mac),
@@ -79,6 +79,27 @@ const struct bh_option bh_net_options[] = {
      .arg = "FD",
      .help = "Link: one end of a socket pair that was handed over; 65535 is none",
      .cli_only = true},
+    {.name = "tap",
+     .type = BH_OPT_STRING,
+     .offset = AT(tap),
+     .arg = "NAME",
+     .help = "Tap: an interface of the host, made when it is not there"},
+    {.name = "tap-fd",
+     .type = BH_OPT_LIST,
+     .offset = AT(tap_fds),
+     .arg = "FD",
+     .help = "Tap: a descriptor that was handed over, opened with IFF_TAP and IFF_NO_PI; once for each queue "
+             "pair",
+     .cli_only = true},
+    {.name = "queue-pairs",
+     .type = BH_OPT_UINT,
+     .offset = AT(pairs),
+     .def = "1",
+     .unit = "pairs",
+     .min = 1,
+     .max = 16,
+     .help = "Pairs of queues, of a tap or of no port",
+     .ref = "virtio-1.4 5.1.4"},
     {.name = "queue-size",
      .type = BH_OPT_UINT,
      .offset = AT(queue_size),

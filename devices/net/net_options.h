@@ -9,7 +9,7 @@
 
 #include <bulkhead/impl/option.h>
 
-enum bh_net_port_kind { BH_NET_AUTO, BH_NET_USER, BH_NET_LINK, BH_NET_NULL };
+enum bh_net_port_kind { BH_NET_AUTO, BH_NET_USER, BH_NET_LINK, BH_NET_NULL, BH_NET_TAP };
 
 struct bh_net_values {
     int port; /* enum bh_net_port_kind */
@@ -22,6 +22,9 @@ struct bh_net_values {
     bool restricted, dhcp, dns, ipv6;
     char *link_path;
     uint64_t link_fd; /* BH_NET_NO_FD: none */
+    char *tap;
+    struct bh_option_list tap_fds;
+    uint64_t pairs;
     uint64_t queue_size;
 };
 #define BH_NET_NO_FD 65535u

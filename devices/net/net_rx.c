@@ -3,9 +3,9 @@
  * The network class's receive queue.
  *
  * Theory of operation
- *   The port is asked for its next frame's length; buffers are popped until it fits: several with MRG_RXBUF,
- * one without [virtio-1.4 5.1.6.3.2]. The header goes in front, the port copies the frame behind it, and the
- * buffers of many frames are pushed at once; those popped too many are given back. When the buffers run out in
+ *   The port shows its next frame; buffers are popped until it fits: several with MRG_RXBUF, one without
+ * [virtio-1.4 5.1.6.3.2]. The header goes in front, the frame behind it, and the buffers of many frames are
+ * pushed at once; those popped too many are given back. When the buffers run out in
  * the middle of a frame, it stays in the port, and its buffers in hand: given back, they would look like new
  * ones. A frame for which the guest's buffers can never do is dropped and counted.
  */
@@ -51,20 +51,32 @@ static enum fit gather(const struct bh_net *net, struct bh_virtq *q, struct bh_n
     return FIT_YES;
 }
 
-/* The header into the first buffer, the frame behind it. False: too many segments. */
-static bool fill(struct bh_net *net, struct bh_net_hand *hand, unsigned count, uint32_t len)
+/* The frame into segments that have room for exactly its length. */
+static void scatter(const struct bh_net_arrival *arrival, const struct bh_seg *segs, unsigned count)
 {
-    struct virtio_net_hdr header = {.num_buffers = bh_le16_of((uint16_t)count)};
+    const uint8_t *from = arrival->bytes;
+
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(segs[i].base, from, segs[i].len);
+        from += segs[i].len;
+    }
+}
+
+/* The header into the first buffer, the frame behind it. False: too many segments. */
+static bool fill(struct bh_net *net, struct bh_net_pair *pair, unsigned count,
+                 const struct bh_net_arrival *arrival, struct virtio_net_hdr *header)
+{
+    struct bh_net_hand *hand = &pair->hand;
     struct bh_chain **chains = &hand->chains[hand->used];
-    uint32_t left = len;
+    uint32_t left = arrival->len;
     unsigned segs = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        uint32_t skip = i == 0 ? (uint32_t)sizeof(header) : 0;
+        uint32_t skip = i == 0 ? (uint32_t)sizeof(*header) : 0;
         uint32_t part = chains[i]->in_len - skip < left ? chains[i]->in_len - skip : left;
         if (part > 0) {
-            int made = bh_chain_in_slice(chains[i], skip, part, &net->rx_segs[segs],
-                                         (unsigned)BH_COUNT(net->rx_segs) - segs);
+            int made = bh_chain_in_slice(chains[i], skip, part, &pair->rx_segs[segs],
+                                         (unsigned)BH_COUNT(pair->rx_segs) - segs);
             if (made < 0)
                 return false;
             segs += (unsigned)made;
@@ -72,8 +84,9 @@ static bool fill(struct bh_net *net, struct bh_net_hand *hand, unsigned count, u
         chains[i]->written = skip + part;
         left -= part;
     }
-    bh_chain_write(chains[0], 0, &header, sizeof(header));
-    net->port->ops->receive(net->port, net->rx_segs, segs);
+    header->num_buffers = bh_le16_of((uint16_t)count);
+    bh_chain_write(chains[0], 0, header, sizeof(*header));
+    scatter(arrival, pair->rx_segs, segs);
     hand->used += count;
     net->counters.rx_frames++;
     return true;
@@ -95,33 +108,45 @@ static void put_down(struct bh_virtq *q, struct bh_net_hand *hand, bool keep)
 
 void bh_net_receive_stop(struct bh_net *net, struct bh_virtq *q)
 {
-    put_down(q, &net->hand, false);
+    put_down(q, &bh_net_pair_of(net, q)->hand, false);
+}
+
+/* A frame that the guest may be given, and its header as it may see it. */
+static bool acceptable(const struct bh_net *net, const struct bh_net_arrival *arrival,
+                       struct virtio_net_hdr *header)
+{
+    *header = arrival->header;
+    return arrival->len >= BH_NET_FRAME_MIN &&
+           bh_net_header_for_guest(header, arrival->len, net->guest_offloads) &&
+           arrival->len <= (bh_net_is_gso(header) ? BH_NET_GSO_BYTES : net->port->frame_max);
 }
 
 enum bh_ready bh_net_receive(struct bh_net *net, struct bh_virtq *q, unsigned budget)
 {
+    struct bh_net_pair *pair = bh_net_pair_of(net, q);
+    const unsigned index = q->index / 2u;
     enum bh_ready ready = BH_READY_MORE;
     bool keep = false;
 
     for (; budget > 0; budget--) {
-        uint32_t len = net->port->ops->peek(net->port);
+        const struct bh_net_arrival *arrival = net->port->ops->peek(net->port, index);
+        struct virtio_net_hdr header;
         unsigned count = 0;
 
-        if (len == 0) {
+        if (!arrival) {
             ready = BH_READY_HELD;
             break;
         }
-        if (len < BH_NET_FRAME_MIN || len > net->port->frame_max) {
+        if (!acceptable(net, arrival, &header)) {
             net->counters.rx_bad++;
-            net->port->ops->skip(net->port);
+            net->port->ops->drop(net->port, index);
             continue;
         }
-        enum fit fit = gather(net, q, &net->hand, len + (uint32_t)sizeof(struct virtio_net_hdr), &count);
-        if (fit == FIT_YES && fill(net, &net->hand, count, len))
-            continue;
+        enum fit fit = gather(net, q, &pair->hand, arrival->len + (uint32_t)sizeof(header), &count);
         if (fit == FIT_YES || fit == FIT_NEVER) {
-            net->counters.rx_no_room++;
-            net->port->ops->skip(net->port);
+            if (fit == FIT_NEVER || !fill(net, pair, count, arrival, &header))
+                net->counters.rx_no_room++;
+            net->port->ops->drop(net->port, index);
             continue;
         }
         if (fit != FIT_FULL)
@@ -129,6 +154,6 @@ enum bh_ready bh_net_receive(struct bh_net *net, struct bh_virtq *q, unsigned bu
         keep = fit == FIT_LATER;
         break;
     }
-    put_down(q, &net->hand, keep);
+    put_down(q, &pair->hand, keep);
     return ready;
 }

@@ -61,6 +61,7 @@ struct port_link {
     struct bh_loop_fd watch;
     struct bh_loop_timer stall;
     struct bh_frame_fifo fifo;
+    struct bh_net_arrival arrival; /* the fifo's first */
     struct bh_link_counters counters;
     struct bh_diag_limit limit;
     struct iovec iov[BH_NET_BATCH][BH_NET_SEGS + 2];
@@ -184,13 +185,13 @@ static void ready(struct bh_loop_fd *watch, uint32_t events)
     for (unsigned i = 0; i < READ_BATCH && more; i++)
         more = read_packet(l);
     if (l->fifo.count > before && l->port.readable)
-        l->port.readable(&l->port);
+        l->port.readable(&l->port, 0);
     if (l->fd < 0)
         return;
     if (l->full && (events & BH_LOOP_WRITE)) {
         l->full = false;
         if (l->port.writable)
-            l->port.writable(&l->port);
+            l->port.writable(&l->port, 0);
     }
     /* The other end is gone, and what it sent before is no longer wanted: a cable is out. */
     if ((events & (BH_LOOP_HUP | BH_LOOP_ERR)) && !(events & BH_LOOP_READ))
@@ -213,7 +214,8 @@ static void describe(struct port_link *l, const struct bh_net_frame *frame, unsi
     *message = (struct mmsghdr){.msg_hdr = {.msg_iov = iov, .msg_iovlen = frame->rest_count + 2u}};
 }
 
-static unsigned send_frames(struct bh_netport *port, const struct bh_net_frame *frames, unsigned count)
+static unsigned send_frames(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
+                            unsigned count)
 {
     struct port_link *l = link_of(port);
     struct mmsghdr messages[BH_NET_BATCH];
@@ -242,13 +244,19 @@ static unsigned send_frames(struct bh_netport *port, const struct bh_net_frame *
     return owner[sent];
 }
 
-static uint32_t peek(struct bh_netport *port)
+static const struct bh_net_arrival *peek(struct bh_netport *port, unsigned pair)
 {
-    uint32_t len = bh_frame_fifo_peek(&link_of(port)->fifo);
-    return len ? len - HEADER : 0;
+    struct port_link *l = link_of(port);
+    uint32_t len = bh_frame_fifo_peek(&l->fifo);
+
+    if (len == 0)
+        return NULL;
+    l->arrival.bytes = bh_frame_fifo_bytes(&l->fifo) + HEADER;
+    l->arrival.len = len - HEADER;
+    return &l->arrival;
 }
 
-static void skip(struct bh_netport *port)
+static void drop(struct bh_netport *port, unsigned pair)
 {
     struct port_link *l = link_of(port);
 
@@ -258,14 +266,7 @@ static void skip(struct bh_netport *port)
     want(l);
 }
 
-static void receive(struct bh_netport *port, const struct bh_seg *segs, unsigned count)
-{
-    bh_frame_fifo_copy(&link_of(port)->fifo, HEADER, segs, count);
-    skip(port);
-}
-
-static const struct bh_netport_ops link_ops = {
-    .send = send_frames, .peek = peek, .receive = receive, .skip = skip};
+static const struct bh_netport_ops link_ops = {.send = send_frames, .peek = peek, .drop = drop};
 
 /* --- connections ------------------------------------------------------------------------------------------ */
 

@@ -4,32 +4,28 @@
  */
 #include "devices/net/ports.h"
 
-static unsigned send_frames(struct bh_netport *port, const struct bh_net_frame *frames, unsigned count)
+static unsigned send_frames(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
+                            unsigned count)
 {
     return count;
 }
 
-static uint32_t peek(struct bh_netport *port)
+static const struct bh_net_arrival *peek(struct bh_netport *port, unsigned pair)
 {
-    return 0;
+    return NULL;
 }
 
 /* Never called: there is no frame to be peeked. */
-static void receive(struct bh_netport *port, const struct bh_seg *segs, unsigned count)
+static void drop(struct bh_netport *port, unsigned pair)
 {
     BH_ASSERT(false);
 }
 
-static void skip(struct bh_netport *port)
-{
-    BH_ASSERT(false);
-}
+static const struct bh_netport_ops null_ops = {.send = send_frames, .peek = peek, .drop = drop};
 
-static const struct bh_netport_ops null_ops = {
-    .send = send_frames, .peek = peek, .receive = receive, .skip = skip};
-
-struct bh_netport *bh_port_null(struct bh_netport *memory, uint32_t mtu)
+struct bh_netport *bh_port_null(struct bh_netport *memory, uint32_t mtu, unsigned pair_count)
 {
-    *memory = (struct bh_netport){.ops = &null_ops, .frame_max = BH_NET_FRAME_BYTES(mtu), .link_up = true};
+    *memory = (struct bh_netport){
+        .ops = &null_ops, .frame_max = BH_NET_FRAME_BYTES(mtu), .pair_count = pair_count, .link_up = true};
     return memory;
 }

@@ -41,8 +41,9 @@ struct port_slirp {
     struct bh_diag_sink *sink;
     Slirp *slirp;
     struct bh_frame_fifo fifo;
-    uint64_t dropped;         /* frames for the guest that found no room */
-    struct slirp_slot *by_fd; /* fd_count of them */
+    struct bh_net_arrival arrival; /* the fifo's first */
+    uint64_t dropped;              /* frames for the guest that found no room */
+    struct slirp_slot *by_fd;      /* fd_count of them */
     int fd_count;
     bool due; /* something was seen, or its timer expired */
     struct bh_loop_timer timer;
@@ -76,7 +77,7 @@ static ssize_t frame_for_guest(const void *frame, size_t len, void *opaque)
     memcpy(bh_frame_fifo_slot(&s->fifo), frame, len);
     bh_frame_fifo_add(&s->fifo, (uint32_t)len);
     if (s->port.readable)
-        s->port.readable(&s->port);
+        s->port.readable(&s->port, 0);
     return (ssize_t)len;
 }
 
@@ -253,7 +254,8 @@ static void prepare(struct bh_loop_hook *hook)
 
 /* --- the port --------------------------------------------------------------------------------------------- */
 
-static unsigned send_frames(struct bh_netport *port, const struct bh_net_frame *frames, unsigned count)
+static unsigned send_frames(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
+                            unsigned count)
 {
     struct port_slirp *s = slirp_of(port);
 
@@ -269,24 +271,23 @@ static unsigned send_frames(struct bh_netport *port, const struct bh_net_frame *
     return count;
 }
 
-static uint32_t peek(struct bh_netport *port)
+static const struct bh_net_arrival *peek(struct bh_netport *port, unsigned pair)
 {
-    return bh_frame_fifo_peek(&slirp_of(port)->fifo);
+    struct port_slirp *s = slirp_of(port);
+
+    s->arrival.len = bh_frame_fifo_peek(&s->fifo);
+    if (s->arrival.len == 0)
+        return NULL;
+    s->arrival.bytes = bh_frame_fifo_bytes(&s->fifo);
+    return &s->arrival;
 }
 
-static void receive(struct bh_netport *port, const struct bh_seg *segs, unsigned count)
+static void drop(struct bh_netport *port, unsigned pair)
 {
-    bh_frame_fifo_copy(&slirp_of(port)->fifo, 0, segs, count);
     bh_frame_fifo_drop(&slirp_of(port)->fifo);
 }
 
-static void skip(struct bh_netport *port)
-{
-    bh_frame_fifo_drop(&slirp_of(port)->fifo);
-}
-
-static const struct bh_netport_ops slirp_ops = {
-    .send = send_frames, .peek = peek, .receive = receive, .skip = skip};
+static const struct bh_netport_ops slirp_ops = {.send = send_frames, .peek = peek, .drop = drop};
 
 static int add_forwards(struct port_slirp *s, const struct bh_port_slirp_setup *setup)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The netports of a host: a user-mode network, and one end of a link between two nets.
+ * The netports of a host: a tap, a user-mode network, one end of a link between two nets.
  *
  * Threading: the loop's thread.   Ownership: what create made is its owner's until destroy.
  * May block: create may (it opens sockets).
@@ -35,7 +35,21 @@ int bh_port_link_create(struct bh_loop *loop, const char *path, int fd, uint32_t
                         struct bh_diag_sink *sink, struct bh_netport **port) BH_MUST_USE;
 void bh_port_link_destroy(struct bh_netport *port);
 
+struct bh_port_tap_setup {
+    const char *name; /* of the interface; made when it is not there. NULL: `fds` */
+    const int *fds;   /* inherited: one a pair; the port owns them from then on */
+    unsigned pair_count;
+    uint32_t mtu;
+};
+/*
+ * A tap of this network namespace. BH_ERR_ACCESS: no right to it, or no /dev/net/tun; BH_ERR_BUSY: another program
+ * has it; BH_ERR_INVAL: a name that cannot be one, an interface or fd that is no tap; said on `sink`; _NOMEM.
+ */
+int bh_port_tap_create(struct bh_loop *loop, const struct bh_port_tap_setup *setup, struct bh_diag_sink *sink,
+                       struct bh_netport **port) BH_MUST_USE;
+void bh_port_tap_destroy(struct bh_netport *port);
+
 /* Takes every frame and gives none. */
-struct bh_netport *bh_port_null(struct bh_netport *memory, uint32_t mtu);
+struct bh_netport *bh_port_null(struct bh_netport *memory, uint32_t mtu, unsigned pair_count);
 
 #endif

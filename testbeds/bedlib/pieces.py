@@ -56,8 +56,11 @@ def _copy_loader(tree, folder, architecture):
     _copy(source, folder / ("lib64" if architecture == "amd64" else "lib") / loader, 0o755)
 
 
-def _programs(names):
-    """A finish step: the named programs, every library they need and their loader, as a small root folder."""
+def _programs(names, loaded=()):
+    """A finish step: the named programs, every library they need and their loader, as a small root folder.
+
+    loaded: libraries that they load only when they run.
+    """
 
     def finish(tree, folder, architecture):
         sources = [next(path for path in (tree / name, tree / "usr" / name) if path.exists()) for name in names]
@@ -67,6 +70,9 @@ def _programs(names):
         for soname, path in libraries.items():
             if soname != debian.LOADERS[architecture]:
                 _copy(path, folder / "lib" / debian.TRIPLETS[architecture] / soname)
+        for soname in loaded:
+            path = next(tree / place / soname for place in _library_folders(architecture) if (tree / place / soname).exists())
+            _copy(path, folder / "lib" / debian.TRIPLETS[architecture] / soname)
         _copy_loader(tree, folder, architecture)
 
     return finish
@@ -173,6 +179,7 @@ def _uml(tree, folder, architecture):
 
 
 E2FSPROGS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/tune2fs")
+NET_TOOLS = ("bin/iperf3", "sbin/ethtool")
 
 PIECES = {
     "qemu": Piece("QEMU 11 for Arm guests, unpacked beside the system's: bin/qemu-system-aarch64",
@@ -189,6 +196,10 @@ PIECES = {
                             _programs(E2FSPROGS), closure=True),
     "fio-arm64": Piece("fio and its libraries as a small root", "trixie", "arm64", ("fio",),
                        _programs(("bin/fio",)), closure=True),
+    "net-tools-arm64": Piece("iperf3, ethtool and their libraries as a small root", "trixie", "arm64",
+                             ("iperf3", "ethtool"), _programs(NET_TOOLS, ["libgcc_s.so.1"]), closure=True),
+    "net-tools-host": Piece("the same for User-mode Linux", "trixie", "host", ("iperf3", "ethtool"),
+                            _programs(NET_TOOLS, ["libgcc_s.so.1"]), closure=True),
     "patchelf": Piece("patchelf, where the system has none", "bookworm", "host", ("patchelf",),
                       _file("usr/bin/patchelf", "usr/bin/patchelf", 0o755)),
     "uml": Piece("User-mode Linux with its own libc: linux.uml, modules/RELEASE/*.ko", "sid", "host",

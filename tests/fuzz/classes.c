@@ -62,16 +62,24 @@ static size_t console_read(struct bh_console_port *port, const struct bh_seg *se
     return given;
 }
 
-static uint32_t waiting; /* length of the frame for the guest */
+static struct bh_net_arrival waiting; /* the frame for the guest */
+static uint8_t frame_bytes[4096];
 
-static unsigned net_send(struct bh_netport *port, const struct bh_net_frame *frames, unsigned count)
+static unsigned net_send(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
+                         unsigned count)
 {
-    uint8_t buffer[2048];
+    static uint8_t buffer[BH_NET_GSO_BYTES];
     unsigned taken = take() % 33u;
 
     for (unsigned i = 0; i < count; i++) {
+        const struct virtio_net_hdr *header = &frames[i].header;
         uint32_t len = (uint32_t)frames[i].first.len;
-        BH_ASSERT(frames[i].len >= BH_NET_FRAME_MIN && frames[i].len <= port->frame_max);
+
+        BH_ASSERT(frames[i].len >= BH_NET_FRAME_MIN &&
+                  frames[i].len <= (bh_net_is_gso(header) ? BH_NET_GSO_BYTES : port->frame_max));
+        BH_ASSERT(!header->flags ||
+                  bh_le16_get(header->csum_start) + bh_le16_get(header->csum_offset) + 2u <= frames[i].len);
+        BH_ASSERT(bh_le16_get(header->hdr_len) <= frames[i].len);
         memcpy(buffer, frames[i].first.base, len);
         for (unsigned k = 0; k < frames[i].rest_count; k++) {
             memcpy(buffer + len, frames[i].rest[k].base, frames[i].rest[k].len);
@@ -82,28 +90,23 @@ static unsigned net_send(struct bh_netport *port, const struct bh_net_frame *fra
     return taken < count ? taken : count;
 }
 
-static uint32_t net_peek(struct bh_netport *port)
+static const struct bh_net_arrival *net_peek(struct bh_netport *port, unsigned pair)
 {
-    if (!waiting)
-        waiting = take() * 8u;
-    return waiting;
-}
+    uint8_t *header = (uint8_t *)&waiting.header;
 
-static void net_receive(struct bh_netport *port, const struct bh_seg *segs, unsigned count)
-{
-    uint32_t room = 0;
-    for (unsigned i = 0; i < count; i++) {
-        memset(segs[i].base, 'x', segs[i].len);
-        room += (uint32_t)segs[i].len;
+    if (!waiting.len) {
+        waiting.len = take() * 8u;
+        waiting.bytes = frame_bytes;
+        for (size_t i = 0; i < sizeof(waiting.header); i++)
+            header[i] = waiting.len & 8u ? take() : 0;
     }
-    BH_ASSERT(room == waiting);
-    waiting = 0;
+    return waiting.len ? &waiting : NULL;
 }
 
-static void net_skip(struct bh_netport *port)
+static void net_drop(struct bh_netport *port, unsigned pair)
 {
-    BH_ASSERT(waiting);
-    waiting = 0;
+    BH_ASSERT(waiting.len);
+    waiting.len = 0;
 }
 
 /* --- The driver's side. --- */
@@ -182,12 +185,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct bh_rng_source_ops source_ops = {.fill = fill};
     static const struct bh_console_port_ops console_ops = {.write = console_write, .read = console_read};
-    static const struct bh_netport_ops net_ops = {
-        .send = net_send, .peek = net_peek, .receive = net_receive, .skip = net_skip};
+    static const struct bh_netport_ops net_ops = {.send = net_send, .peek = net_peek, .drop = net_drop};
+    static struct bh_virtq net_queues[BH_NET_QUEUES(1)];
+    static struct bh_net_pair net_pair;
     static union any any;
     struct bh_rng_source source = {.ops = &source_ops};
     struct bh_console_port port = {.ops = &console_ops};
-    struct bh_netport netport = {.ops = &net_ops, .frame_max = 1518, .link_up = true};
+    struct bh_netport netport = {.ops = &net_ops,
+                                 .frame_max = 1518,
+                                 .offloads = BH_NET_HOST_OFFLOADS | BH_NET_GUEST_OFFLOADS,
+                                 .link_up = true};
     const struct bh_net_setup setup = {.mac = {2}, .mtu = 1500};
     struct class_rig rig;
     struct bh_device *dev;
@@ -195,7 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     input = data;
     left = size;
-    waiting = 0;
+    waiting.len = 0;
     uint8_t set_up = take();
     class_rig_open(&rig, set_up % 3 == 0 ? 1 : 2, 64, BH_NET_SEGS);
     switch (set_up % 3) {
@@ -208,7 +215,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dev = &any.console.dev;
         break;
     default:
-        bh_net_init(&any.net, &rig.mem, rig.memory, &netport, &setup);
+        bh_net_init(&any.net, &rig.mem,
+                    &(struct bh_net_memory){
+                        .pair_count = 1, .pairs = &net_pair, .queues = net_queues, .memory = rig.memory},
+                    &netport, &setup);
         dev = &any.net.dev;
         break;
     }

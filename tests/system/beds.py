@@ -75,15 +75,18 @@ class Programs:
         self.started.append(process)
         return process
 
-    def start_backend(self, program, *options, name):
-        """Starts a device process and waits until it says by sd_notify's protocol that it is ready."""
+    def start_backend(self, program, *options, name, before=(), pass_fds=()):
+        """Starts a device process and waits until it says by sd_notify's protocol that it is ready.
+
+        `before` are words in front of its command, such as nsenter's.
+        """
         path = self.folder / f"{name}.sock"
         notify = self.folder / f"{name}.notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(notify))
             ready.settimeout(0.2)
-            process = self.start([program, f"--socket-path={path}", *options], name,
-                                 env={**os.environ, "NOTIFY_SOCKET": str(notify)})
+            process = self.start([*before, program, f"--socket-path={path}", *options], name,
+                                 env={**os.environ, "NOTIFY_SOCKET": str(notify)}, pass_fds=pass_fds)
             deadline = time.monotonic() + 10
             while True:
                 try:
@@ -158,14 +161,14 @@ def ramdisk(flavour, folder, extra=()):
 UML_FEATURES = "--features=-packed"
 
 
-def run_uml(programs, test, devices, limit=90, arguments=(), name="uml"):
+def run_uml(programs, test, devices, limit=90, arguments=(), name="uml", extra=()):
     """Boots User-mode Linux with vhost-user devices [(class, socket)], runs one test in it, returns its Verdict.
 
     The devices must have been started with UML_FEATURES (and more words after it, if need be).
     """
     folder = programs.folder
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else str(folder)
-    command = [pieces.get("uml") / "linux.uml", "mem=256M", f"initrd={ramdisk('uml', folder)}", f"uml_dir={folder}",
+    command = [pieces.get("uml") / "linux.uml", "mem=256M", f"initrd={ramdisk('uml', folder, extra)}", f"uml_dir={folder}",
                f"umid={name}", "con=null", "con0=fd:0,fd:1", "quiet", "panic=1", f"bulkhead.test={test}",
                *arguments]
     command += [f"virtio_uml.device={path}:{VIRTIO_ID[device_class]}" for device_class, path in devices]
@@ -183,13 +186,18 @@ def machine(qemu, memory="256M"):
             "-m", memory, "-cpu", "cortex-a72", "-smp", "2", "-display", "none", "-nodefaults", "-no-reboot"]
 
 
-def vhost_user(device_class, path, version, options=""):
-    """QEMU's arguments for one vhost-user device, `options` being properties such as ",packed=on"."""
+def vhost_user(device_class, path, version, options="", pairs=1):
+    """QEMU's arguments for one vhost-user device, `options` being properties such as ",packed=on".
+
+    `pairs`: of a net's queues.
+    """
     arguments = ["-chardev", f"socket,id={device_class}c,path={path}"]
     if device_class == "net":
         # 7.2 crashes under TCG once the driver starts this device with MSI-X.
         vectors = ",vectors=0" if version == "qemu-7.2" else ""
-        return arguments + ["-netdev", "vhost-user,id=netn,chardev=netc", "-device",
+        if pairs > 1:
+            options += ",mq=on" + ("" if vectors else f",vectors={2 * pairs + 2}")
+        return arguments + ["-netdev", f"vhost-user,id=netn,chardev=netc,queues={pairs}", "-device",
                             f"virtio-net-pci,netdev=netn,mac=02:00:00:00:00:01,romfile={vectors}{options}"]
     if device_class == "console":
         return arguments + ["-device", "vhost-user-test-device-pci,chardev=consolec,virtio-id=3,num_vqs=2,config_size=12"

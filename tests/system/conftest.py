@@ -48,10 +48,10 @@ def qemu(request):
 def backend(programs):
     """backend("blk", "--blk-file=...") starts one of our device processes and returns it with its socket's path."""
 
-    def start(device_class, *options, name=None):
+    def start(device_class, *options, name=None, **how):
         program = backend_program(device_class)
         assert program.exists(), f"{program} is not built"
-        return programs.start_backend(program, *options, name=name or device_class)
+        return programs.start_backend(program, *options, name=name or device_class, **how)
 
     return start
 

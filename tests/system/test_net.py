@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our net backend, judged by Linux's driver: DHCP, bulk data both ways, a port forward, and a link between guests."""
-import hashlib
-import http.server
-import os
 import socket
 import threading
 import time
-import urllib.request
 
 import pytest
 from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, features_option, matrix,
                   run_qemu, run_uml, vhost_user)
+from nets import Host
 
 
 def free_port():
@@ -19,50 +16,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Host:
-    """The host's side: serves a file, and says `whole` only when it has fetched the guest's file through the forward."""
-
-    def __init__(self, forwarded):
-        self.data = os.urandom(8 << 20)
-        self.fetched = False
-        host = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                answer = {"/down": lambda: host.data, "/down.sha256": lambda: host.digest(host.data),
-                          "/verdict": lambda: host.verdict(forwarded)}[self.path]()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @staticmethod
-    def digest(data):
-        return hashlib.sha256(data).hexdigest().encode()
-
-    def verdict(self, forwarded):
-        base = f"http://127.0.0.1:{forwarded}"
-        up = urllib.request.urlopen(f"{base}/up", timeout=20).read()
-        wanted = urllib.request.urlopen(f"{base}/up.sha256", timeout=20).read().strip()
-        self.fetched = len(up) == 4 << 20 and self.digest(up) == wanted
-        return b"whole" if self.fetched else b"torn"
-
-
 @pytest.fixture
 def host():
     forwarded = free_port()
-    host = Host(forwarded)
+    host = Host(f"127.0.0.1:{forwarded}")
     host.forward = f"--forward=tcp:127.0.0.1:{forwarded}:8080"
     yield host
-    host.server.shutdown()
-    host.server.server_close()
+    host.end()
 
 
 def test_user_network_under_uml(programs, backend, host):

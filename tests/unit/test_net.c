@@ -8,6 +8,7 @@
 #include "tests/unit/class_rig.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,73 +29,98 @@ struct bed {
     struct bh_netport port;
     unsigned room; /* frames that the port takes */
     unsigned sent;
-    uint32_t sent_len;   /* of the last one */
-    uint32_t waiting[8]; /* lengths of frames for the guest */
-    unsigned waiting_count, skipped;
+    uint32_t sent_len; /* of the last one */
+    struct virtio_net_hdr sent_header;
+    struct bh_net_arrival waiting[8]; /* frames for the guest: byte i is i */
+    unsigned waiting_count, dropped;
+    uint64_t accepted;
+    unsigned attached; /* a bit a pair */
     struct class_rig rig;
     struct bh_net net;
+    struct bh_virtq queues[BH_NET_QUEUES(1)];
+    struct bh_net_pair pair;
 };
 
-static unsigned port_send(struct bh_netport *port, const struct bh_net_frame *frames, unsigned count)
+static struct bed *bed_of(struct bh_netport *port)
 {
-    struct bed *bed = BH_CONTAINER(port, struct bed, port);
+    return BH_CONTAINER(port, struct bed, port);
+}
+
+static unsigned port_send(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
+                          unsigned count)
+{
+    struct bed *bed = bed_of(port);
     unsigned taken = count < bed->room ? count : bed->room;
 
     bed->room -= taken;
     bed->sent += taken;
-    if (taken)
+    if (taken) {
         bed->sent_len = frames[taken - 1].len;
+        bed->sent_header = frames[taken - 1].header;
+    }
     return taken;
 }
 
-static uint32_t port_peek(struct bh_netport *port)
+static const struct bh_net_arrival *port_peek(struct bh_netport *port, unsigned pair)
 {
-    struct bed *bed = BH_CONTAINER(port, struct bed, port);
-    return bed->waiting_count ? bed->waiting[0] : 0;
+    struct bed *bed = bed_of(port);
+    return bed->waiting_count ? &bed->waiting[0] : NULL;
 }
 
-static void next_frame(struct bed *bed)
+static void port_drop(struct bh_netport *port, unsigned pair)
 {
+    struct bed *bed = bed_of(port);
+
+    bed->dropped++;
     bed->waiting_count--;
     memmove(bed->waiting, bed->waiting + 1, sizeof(bed->waiting) - sizeof(bed->waiting[0]));
 }
 
-/* Byte i of a frame is i. */
-static void port_receive(struct bh_netport *port, const struct bh_seg *segs, unsigned count)
+static void port_accept(struct bh_netport *port, uint64_t offloads)
 {
-    struct bed *bed = BH_CONTAINER(port, struct bed, port);
-    uint32_t at = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        for (size_t k = 0; k < segs[i].len; k++)
-            ((uint8_t *)segs[i].base)[k] = (uint8_t)at++;
-    }
-    assert_int_equal(at, bed->waiting[0]);
-    next_frame(bed);
+    bed_of(port)->accepted = offloads;
 }
 
-static void port_skip(struct bh_netport *port)
+static void port_attach(struct bh_netport *port, unsigned pair, bool on)
 {
-    struct bed *bed = BH_CONTAINER(port, struct bed, port);
-    bed->skipped++;
-    next_frame(bed);
+    bed_of(port)->attached ^= 1u << pair;
+    assert_int_equal(bed_of(port)->attached >> pair & 1u, on);
 }
 
 static const struct bh_netport_ops ops = {
-    .send = port_send, .peek = port_peek, .receive = port_receive, .skip = port_skip};
+    .send = port_send, .peek = port_peek, .drop = port_drop, .accept = port_accept, .attach = port_attach};
 
-static struct bed *bed_new(bool mergeable)
+static struct bh_net_arrival *arrive(struct bed *bed, uint32_t len)
+{
+    static uint8_t bytes[BH_NET_GSO_BYTES + 1];
+    struct bh_net_arrival *arrival = &bed->waiting[bed->waiting_count++];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)i;
+    *arrival = (struct bh_net_arrival){.bytes = bytes, .len = len};
+    return arrival;
+}
+
+static struct bed *bed_with(uint64_t offloads, uint64_t without)
 {
     static const struct bh_net_setup setup = {.mac = {2, 0, 0, 0, 0, 9}, .mtu = 1500};
     struct bed *bed = calloc(1, sizeof(*bed));
 
     assert_non_null(bed);
-    bed->port = (struct bh_netport){.ops = &ops, .frame_max = BH_NET_FRAME_BYTES(1500), .link_up = true};
+    bed->port = (struct bh_netport){
+        .ops = &ops, .frame_max = BH_NET_FRAME_BYTES(1500), .offloads = offloads, .link_up = true};
     bed->room = 1000;
-    class_rig_open(&bed->rig, 2, BH_NET_CHAINS, BH_NET_SEGS);
-    bh_net_init(&bed->net, &bed->rig.mem, bed->rig.memory, &bed->port, &setup);
-    class_rig_start(&bed->rig, &bed->net.dev, false, mergeable ? 0 : 1ull << VIRTIO_NET_F_MRG_RXBUF);
+    class_rig_open(&bed->rig, BH_NET_QUEUES(1), BH_NET_CHAINS, BH_NET_SEGS);
+    const struct bh_net_memory memory = {
+        .pair_count = 1, .pairs = &bed->pair, .queues = bed->queues, .memory = bed->rig.memory};
+    bh_net_init(&bed->net, &bed->rig.mem, &memory, &bed->port, &setup);
+    class_rig_start(&bed->rig, &bed->net.dev, false, without);
     return bed;
+}
+
+static struct bed *bed_new(bool mergeable)
+{
+    return bed_with(0, mergeable ? 0 : 1ull << VIRTIO_NET_F_MRG_RXBUF);
 }
 
 static void bed_free(struct bed *bed)
@@ -140,7 +166,7 @@ static void full_port_holds_frames_in_order(void **state)
     assert_int_equal(bed->sent_len, 61);
     assert_int_equal(used_count(bed, TX), 2);
     bed->room = 10;
-    bed->port.writable(&bed->port);
+    bed->port.writable(&bed->port, 0);
     class_rig_run(&bed->rig);
     assert_int_equal(bed->sent, 5);
     assert_int_equal(bed->sent_len, 64);
@@ -197,9 +223,8 @@ static void frame_is_spread_over_merged_buffers(void **state)
 
     for (unsigned i = 0; i < 4; i++)
         buffers[i] = give_buffer(bed, 40);
-    bed->waiting[0] = 100; /* and 12 of header: three buffers of 40 */
-    bed->waiting_count = 1;
-    bed->port.readable(&bed->port);
+    arrive(bed, 100); /* and 12 of header: three buffers of 40 */
+    bed->port.readable(&bed->port, 0);
     class_rig_run(&bed->rig);
     for (unsigned i = 0; i < 3; i++) {
         assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), buffers[i]);
@@ -218,8 +243,7 @@ static void frame_waits_for_enough_buffers_at_rest(void **state)
     uint32_t used;
 
     give_buffer(bed, 40);
-    bed->waiting[0] = 100;
-    bed->waiting_count = 1;
+    arrive(bed, 100);
     class_rig_run(&bed->rig); /* which asserts that it comes to rest */
     assert_null(class_rig_get(&bed->rig, RX, &used));
     assert_int_equal(bed->waiting_count, 1);
@@ -236,15 +260,118 @@ static void frame_too_large_for_its_buffer_is_dropped_the_buffer_kept(void **sta
     uint8_t *buffer = give_buffer(bed, 80);
     uint32_t used;
 
-    bed->waiting[0] = 100;
-    bed->waiting[1] = 60;
-    bed->waiting_count = 2;
-    bed->port.readable(&bed->port);
+    arrive(bed, 100);
+    arrive(bed, 60);
+    bed->port.readable(&bed->port, 0);
     class_rig_run(&bed->rig);
-    assert_int_equal(bed->skipped, 1);
+    assert_int_equal(bed->dropped, 2);
     assert_int_equal(bed->net.counters.rx_no_room, 1);
     assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), buffer);
     assert_int_equal(used, HEADER + 60);
+    bed_free(bed);
+}
+
+#define OFFLOADS                                                                                             \
+    (BH_NET_BIT(VIRTIO_NET_F_CSUM) | BH_NET_BIT(VIRTIO_NET_F_HOST_TSO4) |                                    \
+     BH_NET_BIT(VIRTIO_NET_F_GUEST_CSUM) | BH_NET_BIT(VIRTIO_NET_F_GUEST_TSO4))
+
+static void offloads_of_the_port_are_offered_and_passed_on(void **state)
+{
+    struct bed *bed = bed_with(OFFLOADS, 0);
+    struct virtio_net_hdr *header;
+    uint32_t used;
+
+    assert_int_equal(bed->accepted, OFFLOADS & BH_NET_GUEST_OFFLOADS);
+    header = (void *)transmit(bed, 9000); /* longer than a frame that is not to be segmented */
+    *header = (struct virtio_net_hdr){.flags = 0xff,
+                                      .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                      .hdr_len = bh_le16_of(9001),
+                                      .gso_size = bh_le16_of(1448),
+                                      .csum_start = bh_le16_of(34),
+                                      .csum_offset = bh_le16_of(16),
+                                      .num_buffers = bh_le16_of(7)};
+    class_rig_run(&bed->rig);
+    assert_int_equal(bed->sent_len, 9000);
+    assert_int_equal(bed->sent_header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    assert_int_equal(bed->sent_header.gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+    assert_int_equal(bh_le16_get(bed->sent_header.gso_size), 1448);
+    assert_int_equal(bh_le16_get(bed->sent_header.csum_start), 34);
+    assert_int_equal(bh_le16_get(bed->sent_header.hdr_len), 0); /* it cannot be right */
+    assert_int_equal(bh_le16_get(bed->sent_header.num_buffers), 0);
+
+    uint8_t *buffer = give_buffer(bed, 12000);
+    arrive(bed, 9000)->header = (struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                                                        .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                                        .gso_size = bh_le16_of(1448),
+                                                        .csum_start = bh_le16_of(34),
+                                                        .csum_offset = bh_le16_of(16)};
+    bed->port.readable(&bed->port, 0);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), buffer);
+    assert_int_equal(used, HEADER + 9000);
+    header = (void *)buffer;
+    assert_int_equal(header->gso_type, VIRTIO_NET_HDR_GSO_TCPV4);
+    assert_int_equal(header->flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+    bed_free(bed);
+}
+
+static void header_that_makes_no_sense_is_dropped(void **state)
+{
+    static const struct virtio_net_hdr wrong[] = {
+        {.flags = 1, .csum_start = {98}, .csum_offset = {1}},                        /* behind the end */
+        {.flags = 1, .csum_start = {65535}, .csum_offset = {65535}},                 /* far behind it */
+        {.flags = 0, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = {100}},       /* without a checksum */
+        {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .csum_start = {34}},      /* into pieces of 0 */
+        {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV6, .gso_size = {100}},       /* not negotiated */
+        {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 | 0x80, .gso_size = {10}}, /* nor is ECN */
+        {.flags = 1, .gso_type = 2, .gso_size = {100}},                              /* of no known type */
+    };
+    struct bed *bed = bed_with(OFFLOADS, 0);
+
+    for (size_t i = 0; i < BH_COUNT(wrong); i++) {
+        memcpy(transmit(bed, 100), &wrong[i], sizeof(wrong[i]));
+        arrive(bed, 100)->header = wrong[i];
+    }
+    give_buffer(bed, 2000);
+    bed->port.readable(&bed->port, 0);
+    class_rig_run(&bed->rig);
+    assert_int_equal(bed->net.counters.tx_bad_header, BH_COUNT(wrong));
+    assert_int_equal(bed->net.counters.rx_bad, BH_COUNT(wrong));
+    assert_int_equal(bed->sent, 0);
+    assert_int_equal(used_count(bed, RX), 0);
+    assert_int_equal(used_count(bed, TX), BH_COUNT(wrong));
+    bed_free(bed);
+}
+
+static void guest_without_offloads_is_asked_for_none(void **state)
+{
+    struct bed *bed = bed_with(OFFLOADS, OFFLOADS);
+    uint8_t *buffer = give_buffer(bed, 2000);
+    uint32_t used;
+
+    assert_int_equal(bed->accepted, 0);
+    transmit(bed, 100)[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    arrive(bed, 100)->header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM; /* from before the guest's driver changed */
+    arrive(bed, 100)->header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+    bed->port.readable(&bed->port, 0);
+    class_rig_run(&bed->rig);
+    assert_int_equal(bed->net.counters.tx_bad_header, 1);
+    assert_int_equal(bed->net.counters.rx_bad, 1);
+    assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), buffer);
+    assert_int_equal(buffer[0], 0); /* "the device MUST set flags to zero" */
+    bed_free(bed);
+}
+
+static void port_knows_when_the_receive_queue_runs(void **state)
+{
+    struct bed *bed = bed_new(true);
+
+    class_rig_run(&bed->rig);
+    assert_int_equal(bed->attached, 1);
+    bh_device_queue_stop(&bed->net.dev, TX);
+    assert_int_equal(bed->attached, 1);
+    bh_device_queue_stop(&bed->net.dev, RX);
+    assert_int_equal(bed->attached, 0);
     bed_free(bed);
 }
 
@@ -268,12 +395,16 @@ static void note_link(struct bh_netport *port)
     side_of(port)->changes++;
 }
 
-static void note_readable(struct bh_netport *port)
+static void note_readable(struct bh_netport *port, unsigned pair)
 {
     side_of(port)->readable++;
 }
 
-static void note_writable(struct bh_netport *port)
+static void note_writable(struct bh_netport *port, unsigned pair)
+{
+}
+
+static void ignore(struct bh_diag_sink *sink, const struct bh_diag *diag)
 {
 }
 
@@ -300,19 +431,21 @@ static void wait_links(bool up)
 static unsigned send_one(unsigned from, uint8_t *bytes, uint32_t len)
 {
     struct bh_net_frame frame = {.first = {bytes, len}, .len = len};
-    return sides[from].port->ops->send(sides[from].port, &frame, 1);
+    return sides[from].port->ops->send(sides[from].port, 0, &frame, 1);
 }
 
 static void expect_frame(unsigned at, const uint8_t *bytes, uint32_t len)
 {
-    uint8_t got[2000];
-    struct bh_seg seg = {got, len};
+    struct bh_netport *port = sides[at].port;
+    const struct bh_net_arrival *arrival;
 
-    for (unsigned i = 0; i < 100 && !sides[at].port->ops->peek(sides[at].port); i++)
+    for (unsigned i = 0; i < 100 && !port->ops->peek(port, 0); i++)
         assert_true(bh_loop_step(loop, 10) >= 0);
-    assert_int_equal(sides[at].port->ops->peek(sides[at].port), len);
-    sides[at].port->ops->receive(sides[at].port, &seg, 1);
-    assert_memory_equal(got, bytes, len);
+    arrival = port->ops->peek(port, 0);
+    assert_non_null(arrival);
+    assert_int_equal(arrival->len, len);
+    assert_memory_equal(arrival->bytes, bytes, len);
+    port->ops->drop(port, 0);
 }
 
 static void ends_meet_whoever_starts_and_restarts(void **state)
@@ -390,6 +523,26 @@ static void stranger_on_the_link_is_hung_up_on(void **state)
     bh_loop_destroy(loop);
 }
 
+/* --- The tap; with an interface behind it it is judged by guests --- */
+
+static void what_is_no_tap_is_refused(void **state)
+{
+    static const char *const names[] = {"", "a/b", "sixteencharacter"};
+    struct bh_diag_sink silent = {.emit = ignore};
+    struct bh_netport *port;
+    int fd = open("/dev/null", O_RDWR);
+    struct bh_port_tap_setup setup = {.fds = &fd, .pair_count = 1, .mtu = 1500};
+
+    assert_int_equal(bh_loop_create(&loop), BH_OK);
+    assert_int_equal(bh_port_tap_create(loop, &setup, &silent, &port), BH_ERR_INVAL);
+    assert_int_equal(fcntl(fd, F_GETFD), -1); /* it was the port's, and went with it */
+    for (size_t i = 0; i < BH_COUNT(names); i++) {
+        setup.name = names[i];
+        assert_int_equal(bh_port_tap_create(loop, &setup, &silent, &port), BH_ERR_INVAL);
+    }
+    bh_loop_destroy(loop);
+}
+
 /* --- The options' texts --- */
 
 static void forwards_are_read(void **state)
@@ -440,9 +593,14 @@ int main(void)
         cmocka_unit_test(frame_is_spread_over_merged_buffers),
         cmocka_unit_test(frame_waits_for_enough_buffers_at_rest),
         cmocka_unit_test(frame_too_large_for_its_buffer_is_dropped_the_buffer_kept),
+        cmocka_unit_test(offloads_of_the_port_are_offered_and_passed_on),
+        cmocka_unit_test(header_that_makes_no_sense_is_dropped),
+        cmocka_unit_test(guest_without_offloads_is_asked_for_none),
+        cmocka_unit_test(port_knows_when_the_receive_queue_runs),
         cmocka_unit_test(ends_meet_whoever_starts_and_restarts),
         cmocka_unit_test(guest_that_takes_nothing_does_not_stop_the_other),
         cmocka_unit_test(stranger_on_the_link_is_hung_up_on),
+        cmocka_unit_test(what_is_no_tap_is_refused),
         cmocka_unit_test(forwards_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
