@@ -7,7 +7,7 @@
 
 #include "programs/device_control.h"
 #include "transports/vhost_user/vhost_user.h"
-#include <bulkhead/impl/notify.h>
+#include <bulkhead/impl/notify_keeper.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
+
+/* At most so many fds come from a service manager: its sockets, and what it kept of a former process. */
+enum { PASSED_MAX = 1000 };
 
 /* How long a device may take to finish what is in flight when it is told to end. */
 enum { QUIET_MS = 5000 };
@@ -34,6 +37,8 @@ struct process {
     struct bh_vhost_user *server;
     struct bh_control_subject subject;
     struct bh_control_socket *control;
+    struct bh_notify_keeper keeper;
+    bool is_kept; /* there is a keeper */
     struct bh_loop_signal term, interrupt;
     struct bh_loop_timer patience;
     bool abandoned; /* the loop ended before the device was quiet */
@@ -136,20 +141,36 @@ static int take_inherited(const char *option, uint64_t value, int *fd)
     return BH_ERR_INVAL;
 }
 
-/* The two that a service manager may pass: one named "control", and the other one. */
-static void take_passed(struct sockets *sockets)
+/* One of the manager's sockets, which may be an option's as well: the control socket by its name, or the other one. */
+static void take_socket(struct sockets *sockets, const struct bh_listen_fd *passed)
 {
-    struct bh_listen_fd passed[2];
+    int *fd = strcmp(passed->name, "control") == 0 ? &sockets->control : &sockets->serve;
+    if (*fd < 0)
+        *fd = passed->fd;
+    else if (*fd != passed->fd)
+        close(passed->fd);
+}
+
+/* What a service manager passes: what it kept of a former process goes to the keeper, the rest are sockets. */
+static int take_passed(struct process *process, struct sockets *sockets)
+{
+    struct bh_listen_fd *passed = calloc(PASSED_MAX, sizeof(*passed));
     size_t count = 0;
-    if (bh_listen_fds(passed, BH_COUNT(passed), &count))
-        return;
-    for (size_t i = 0; i < count; i++) {
-        int *fd = strcmp(passed[i].name, "control") == 0 ? &sockets->control : &sockets->serve;
-        if (*fd < 0)
-            *fd = passed[i].fd;
-        else
-            close(passed[i].fd);
+    int err = passed ? bh_listen_fds(passed, PASSED_MAX, &count) : BH_ERR_NOMEM;
+    if (!err) {
+        const int kept = bh_notify_keeper_open(&process->keeper, passed, count);
+        process->is_kept = !kept;
+        if (kept && kept != BH_ERR_NOENT)
+            bh_warn(NULL, NULL, NULL, "nobody keeps what a next process would need to go on: %s",
+                    bh_err_text(kept));
+        for (size_t i = 0; i < count; i++)
+            if (passed[i].fd >= 0)
+                take_socket(sockets, &passed[i]);
+    } else {
+        bh_error(NULL, NULL, NULL, "cannot take what the service manager passes: %s", bh_err_text(err));
     }
+    free(passed);
+    return err;
 }
 
 /* From one of three places: a path, an inherited fd, a service manager. */
@@ -177,8 +198,8 @@ static int open_sockets(struct process *process, struct sockets *sockets)
     int err = open_one(&process->values, false, &sockets->serve, &sockets->made_serve);
     if (!err)
         err = open_one(&process->values, true, &sockets->control, &sockets->made_control);
-    if (!err && (sockets->serve < 0 || sockets->control < 0))
-        take_passed(sockets);
+    if (!err)
+        err = take_passed(process, sockets);
     if (err || sockets->serve >= 0)
         return err;
     bh_error(NULL, NULL, "give --socket-path=PATH or --fd=FD; --help tells more",
@@ -216,11 +237,13 @@ static int serve(struct process *process, struct sockets *sockets)
 {
     struct bh_device *dev = process->hosted->dev;
     int status = EXIT_FAILED;
-    int err = bh_vhost_user_create(process->loop, dev, sockets->serve, NULL, NULL, NULL, &owner_ops, process,
+    (void)bh_notify("STATUS=waiting for a front-end"); /* when one is there already, `connected` says so */
+    int err = bh_vhost_user_create(process->loop, dev, sockets->serve, NULL, NULL,
+                                   process->is_kept ? &process->keeper.keeper : NULL, &owner_ops, process,
                                    &process->server);
     if (err) {
-        bh_error(NULL, NULL, "it must be a Unix stream socket", "cannot serve on the socket: %s",
-                 bh_err_text(err));
+        bh_error(NULL, NULL, err == BH_ERR_INVAL ? "it must be a Unix stream socket" : NULL,
+                 "cannot serve on the socket: %s", bh_err_text(err));
         return err == BH_ERR_INVAL ? EXIT_USAGE : EXIT_FAILED;
     }
     sockets->serve = -1;
@@ -230,7 +253,7 @@ static int serve(struct process *process, struct sockets *sockets)
         bh_error(NULL, NULL, NULL, "cannot wait for signals");
         return EXIT_FAILED;
     }
-    (void)bh_notify("READY=1\nSTATUS=waiting for a front-end");
+    (void)bh_notify("READY=1");
     status = bh_loop_run(process->loop);
     bh_loop_timer_cancel(&process->patience);
     bh_loop_signal_remove(&process->term);
@@ -265,6 +288,8 @@ static int run(struct process *process)
         status = serve(process, &sockets);
     bh_control_close(process->control);
     close_sockets(process, &sockets);
+    if (process->is_kept)
+        bh_notify_keeper_close(&process->keeper);
     if (process->abandoned)
         _exit(EXIT_FAILED); /* what is in flight still points into our memory: nothing may be freed */
     process->class->destroy(process->hosted);
