@@ -28,9 +28,7 @@ static void works_again(struct rig *rig)
     rig_connect(rig);
     assert_true(rig->connected);
     rig_up(rig, 0);
-    rig_add(rig, 0, 16);
-    rig_pump(rig);
-    assert_int_equal(rig_take(rig, 0), 1);
+    rig_serves(rig, 0);
 }
 
 static void a_front_end_that_vanishes_at_any_byte(void **state)
@@ -158,8 +156,7 @@ static void memory_that_is_truncated_ends_that_connection_alone(void **state)
     uint8_t *bytes;
     (void)state;
     assert_int_equal(ftruncate(fd, 1 << 16), 0);
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, true);
     assert_int_equal(rig_ask(&rig, VHOST_USER_ADD_MEM_REG, &second, sizeof(second), &fd, 1), 0);
     assert_int_equal(ftruncate(fd, 4096), 0);
     assert_int_equal(bh_drv_ring_add(&rig.queue[0].ring, &buf, 0, 1, &rig), BH_OK);
@@ -181,8 +178,7 @@ static void a_front_end_leaves_while_requests_are_in_flight(void **state)
     struct rig rig;
     uint8_t *bytes;
     (void)state;
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, true);
     rig.device.hold = true;
     for (unsigned i = 0; i < 8; i++)
         rig_add(&rig, i % 2, 64);
@@ -201,9 +197,7 @@ static void a_front_end_leaves_while_requests_are_in_flight(void **state)
     assert_true(rig.connected);
     rig.device.hold = false;
     rig_up(&rig, 0);
-    rig_add(&rig, 1, 16);
-    rig_pump(&rig);
-    assert_int_equal(rig_take(&rig, 1), 1);
+    rig_serves(&rig, 1);
     rig_close(&rig);
 }
 
@@ -223,9 +217,7 @@ static void a_front_end_leaves_while_an_answer_is_due(void **state)
     for (unsigned i = 0; i < BH_COUNT(asked); i++) {
         const struct vhost_user_vring_state payload = {0, 0}; /* ring 0; or a table of 0 regions */
         rig_up(&rig, 0);
-        rig.device.hold = true;
-        rig_add(&rig, 0, 64);
-        rig_pump(&rig);
+        rig_holds_one(&rig);
         rig_send(&rig, asked[i].request, VHOST_USER_FLAG_NEED_REPLY, &payload, asked[i].size, NULL, 0);
         rig_pump(&rig);
         assert_int_equal(rig_reply(&rig, asked[i].request, NULL, 0), -1);
@@ -234,9 +226,7 @@ static void a_front_end_leaves_while_an_answer_is_due(void **state)
         assert_false(rig.connected);
         rig_release(&rig);
         works_again(&rig);
-        rig_hang_up(&rig);
-        rig_pump(&rig);
-        rig_connect(&rig);
+        rig_connect_again(&rig);
     }
     rig_close(&rig);
 }
@@ -265,8 +255,7 @@ static void a_connected_server_ends_with_its_peer(void **state)
 {
     struct rig rig;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     rig_hang_up(&rig);
     rig_pump(&rig);
     assert_true(rig.ended);
@@ -277,11 +266,8 @@ static void a_server_is_stopped_while_requests_are_in_flight(void **state)
 {
     struct rig rig;
     (void)state;
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
-    rig.device.hold = true;
-    rig_add(&rig, 0, 64);
-    rig_pump(&rig);
+    rig_open_up(&rig, true);
+    rig_holds_one(&rig);
     bh_vhost_user_stop(rig.server);
     rig_pump(&rig);
     assert_false(rig.stopped);
@@ -309,8 +295,7 @@ static void a_kick_that_is_taken_away_again_stops_nobody(void **state)
     struct rig rig;
     const int first = eventfd(0, EFD_CLOEXEC);
     (void)state;
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, true);
     thief.kick = rig.kick[0];
     assert_int_equal(bh_loop_fd_add(rig.loop, &thief.watch, first, BH_LOOP_READ, steal), BH_OK);
     assert_int_equal(write(first, &(uint64_t){1}, 8), 8); /* ready first, called first */
@@ -320,9 +305,7 @@ static void a_kick_that_is_taken_away_again_stops_nobody(void **state)
     alarm(0);
     bh_loop_fd_remove(&thief.watch);
     close(first);
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
-    assert_int_equal(rig_take(&rig, 0), 1);
+    rig_serves(&rig, 0);
     rig_close(&rig);
 }
 
@@ -336,8 +319,7 @@ static void a_full_socket_that_waits_is_no_call_fd_to_wait_for(void **state)
     struct rig rig;
     int ends[2];
     (void)state;
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, true);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     assert_int_equal(give_ring_socket(&rig, VHOST_USER_SET_VRING_CALL, ends[0]), 0);
     while (send(ends[0], &ends, sizeof(ends), MSG_DONTWAIT) > 0)
@@ -362,8 +344,7 @@ static void a_front_end_that_leaves_its_own_end_with_us_is_ended_by_a_stop(void 
     const unsigned fds = rig_fd_count();
     struct rig rig;
     (void)state;
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, true);
     assert_int_equal(give_ring_socket(&rig, VHOST_USER_SET_VRING_CALL, rig.peer), 0);
     rig_hang_up(&rig);
     rig_pump(&rig);

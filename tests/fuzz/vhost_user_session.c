@@ -13,6 +13,7 @@
  */
 #include "devices/blk/blk_host.h"
 #include "tests/fuzz/target.h"
+#include "tests/unit/send_fds.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <abi/vhost_user.h>
 #include <fcntl.h>
@@ -75,24 +76,7 @@ static void take(struct bed *bed, void *to, size_t size)
 
 static void send_bytes(struct bed *bed, const void *bytes, size_t size, const int *fds, unsigned fd_count)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * 16)];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (fd_count) {
-        struct cmsghdr *head;
-        memset(&control, 0, sizeof(control));
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-        head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-        memcpy(CMSG_DATA(head), fds, sizeof(int) * fd_count);
-    }
-    (void)!sendmsg(bed->peer, &message, MSG_NOSIGNAL | MSG_DONTWAIT); /* the server may have hung up */
+    (void)!test_send_fds(bed->peer, bytes, size, fds, fd_count); /* the server may have hung up */
 }
 
 static void tell(struct bed *bed, uint32_t request, uint32_t flags, const void *payload, uint32_t size,

@@ -78,9 +78,7 @@ static void a_ring_stops_with_its_base_and_goes_on_from_it(void **state)
         rig_open(&rig, false, NULL);
         rig_up(&rig, layouts[l]);
         for (unsigned i = 0; i < RIG_SIZE + 5; i++) {
-            rig_add(&rig, 0, 16);
-            rig_pump(&rig);
-            assert_int_equal(rig_take(&rig, 0), 1);
+            rig_serves(&rig, 0);
         }
         assert_int_equal(get_base(&rig, 0, &base), 8);
         /* Packed: slot 5 of the second lap, both wrap counters 0. */
@@ -100,18 +98,13 @@ static void the_base_is_told_when_the_queue_is_quiet(void **state)
     struct rig rig;
     uint32_t base = 99;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
-    rig.device.hold = true;
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
+    rig_open_up(&rig, false);
+    rig_holds_one(&rig);
     assert_int_equal(get_base(&rig, 0, &base), -1);
     /* The rest waits its turn, and the other queue goes on. */
     rig_send(&rig, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0);
     rig.device.hold = false;
-    rig_add(&rig, 1, 16);
-    rig_pump(&rig);
-    assert_int_equal(rig_take(&rig, 1), 1);
+    rig_serves(&rig, 1);
     assert_int_equal(rig_reply(&rig, VHOST_USER_GET_VRING_BASE, &base, sizeof(base)), -1);
     rig_release(&rig);
     rig_pump(&rig);
@@ -124,8 +117,7 @@ static void a_disabled_ring_rests(void **state)
 {
     struct rig rig;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     assert_int_equal(rig_ask_state(&rig, VHOST_USER_SET_VRING_ENABLE, 0, 0), 0);
     rig_add(&rig, 0, 16);
     rig_pump(&rig);
@@ -154,9 +146,7 @@ static void without_protocol_features_a_ring_is_enabled_from_the_start(void **st
     rig_share_memory(&rig);
     rig.stay_silent_on_enable = true;
     rig_start_ring(&rig, 0, 0);
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
-    assert_int_equal(rig_take(&rig, 0), 1);
+    rig_serves(&rig, 0);
     rig_close(&rig);
 }
 
@@ -166,8 +156,7 @@ static void a_ring_without_a_kick_fd_is_polled(void **state)
     const uint64_t word = 0 | VHOST_USER_VRING_NO_FD;
     unsigned taken = 0;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     assert_int_equal(rig_ask(&rig, VHOST_USER_SET_VRING_KICK, &word, sizeof(word), NULL, 0), 0);
     close(rig.kick[0]);
     rig.kick[0] = -1;
@@ -185,8 +174,7 @@ static void a_call_fd_that_comes_late_is_signalled_for_what_it_missed(void **sta
     struct rig rig;
     const uint64_t none = 0 | VHOST_USER_VRING_NO_FD, with = 0;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     assert_int_equal(rig_ask(&rig, VHOST_USER_SET_VRING_CALL, &none, sizeof(none), NULL, 0), 0);
     rig_add(&rig, 0, 16);
     rig_pump(&rig);
@@ -215,9 +203,7 @@ static void features_never_offered_are_refused_and_counted(void **state)
     assert_true(bh_device_has(&rig.device.dev, BH_F_RING_PACKED));
     assert_int_equal(bh_vhost_user_counters(rig.server)->unasked_features, 3);
     /* The next connection finds the user's choice again. */
-    rig_hang_up(&rig);
-    rig_pump(&rig);
-    rig_connect(&rig);
+    rig_connect_again(&rig);
     assert_false(rig_get(&rig, VHOST_USER_GET_FEATURES) >> BH_F_RING_PACKED & 1);
     /* What nobody can do ends the connection. */
     rig_send(&rig, VHOST_USER_SET_FEATURES, 0, &(uint64_t){UINT64_C(1) << 55}, 8, NULL, 0);
@@ -233,8 +219,7 @@ static void features_change_between_two_drivers_but_not_under_running_rings(void
     uint32_t base;
     unsigned resets;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     resets = rig.device.resets;
     assert_int_equal(rig_ask_u64(&rig, VHOST_USER_SET_FEATURES, split), 0); /* told again: nothing happens */
     assert_int_equal(rig_ask_u64(&rig, VHOST_USER_SET_FEATURES, packed), 1);
@@ -273,11 +258,8 @@ static void a_reset_is_answered_when_nothing_is_in_flight(void **state)
 {
     struct rig rig;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
-    rig.device.hold = true;
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
+    rig_open_up(&rig, false);
+    rig_holds_one(&rig);
     assert_int_equal(rig_ask(&rig, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0), -1);
     assert_int_equal(rig.device.resets, 0);
     rig_release(&rig);
@@ -370,9 +352,7 @@ static void a_region_goes_when_nothing_in_flight_uses_it(void **state)
     assert_int_equal(rig_take(&rig, 0), 1);
     /* What is still there goes on working. */
     rig.device.hold = false;
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
-    assert_int_equal(rig_take(&rig, 0), 1);
+    rig_serves(&rig, 0);
     rig_close(&rig);
 }
 
@@ -380,11 +360,8 @@ static void a_table_that_is_told_again_disturbs_nothing(void **state)
 {
     struct rig rig;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
-    rig.device.hold = true;
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
+    rig_open_up(&rig, false);
+    rig_holds_one(&rig);
     const uint8_t *host = rig.mem.table->regions[0].host;
     rig_share_memory(&rig); /* answered although a chain in it is in flight */
     assert_ptr_equal(rig.mem.table->regions[0].host, host);
@@ -424,8 +401,7 @@ static void wrong_settings_of_rings_are_refused(void **state)
     struct vhost_user_vring_addr addr = {.index = 0};
     struct rig rig;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     assert_int_equal(rig_ask_state(&rig, VHOST_USER_SET_VRING_NUM, RIG_QUEUES, 8), 1);
     assert_int_equal(rig_ask_state(&rig, VHOST_USER_SET_VRING_NUM, 0, 8), 1); /* it runs */
     assert_int_equal(rig_ask_state(&rig, VHOST_USER_SET_VRING_BASE, 0, 8), 1);
@@ -441,8 +417,7 @@ static void a_broken_ring_is_told_by_its_err_fd_and_the_status(void **state)
 {
     struct rig rig;
     (void)state;
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     /* A buffer outside of guest memory. */
     assert_int_equal(bh_drv_ring_add(&rig.queue[0].ring, &(struct bh_drv_buf){bh_daddr(16), 64}, 0, 1, &rig),
                      BH_OK);

@@ -148,8 +148,7 @@ static void what_was_in_flight_when_logging_began_is_marked(void **state)
     struct log log;
     (void)state;
     log_open(&log);
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     rig.device.hold = true;
     rig_add(&rig, 0, 5000);
     rig_pump(&rig);
@@ -174,8 +173,7 @@ static void a_new_log_takes_the_old_ones_place_and_its_fd_is_signalled(void **st
     (void)state;
     log_open(&first);
     log_open(&second);
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     assert_int_equal(tell_log(&rig, &first, LOG_BYTES, LOG_OFFSET), 0);
     assert_int_equal(rig_ask(&rig, VHOST_USER_SET_LOG_FD, NULL, 0, &event, 1), 0);
     set_logging(&rig, true);
@@ -203,8 +201,7 @@ static void a_log_that_is_too_short_is_said_and_not_overrun(void **state)
     struct log log;
     (void)state;
     log_open(&log);
-    rig_open(&rig, false, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, false);
     assert_int_equal(tell_log(&rig, &log, FIRST / 8 + 1, LOG_OFFSET), 0);
     const unsigned said = rig.quiet.warning_count;
     set_logging(&rig, true);
@@ -245,8 +242,7 @@ static void a_log_that_is_truncated_ends_that_connection_alone(void **state)
     struct log log;
     (void)state;
     log_open(&log);
-    rig_open(&rig, true, NULL);
-    rig_up(&rig, 0);
+    rig_open_up(&rig, true);
     assert_int_equal(tell_log(&rig, &log, LOG_BYTES, LOG_OFFSET), 0);
     set_logging(&rig, true);
     assert_int_equal(ftruncate(log.fd, 0), 0);
@@ -257,9 +253,7 @@ static void a_log_that_is_truncated_ends_that_connection_alone(void **state)
     rig_hang_up(&rig);
     rig_connect(&rig);
     rig_up(&rig, 0);
-    rig_add(&rig, 0, 16);
-    rig_pump(&rig);
-    assert_int_equal(rig_take(&rig, 0), 1);
+    rig_serves(&rig, 0);
     rig_close(&rig);
     log_close(&log);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vhost-user tests' rig: a device that can be held still, and a front-end made of raw messages. */
 #include "tests/unit/vhost_user_rig.h"
+#include "tests/unit/send_fds.h"
 
 #include <bulkhead/impl/class.h>
 #include <dirent.h>
@@ -231,24 +232,7 @@ void rig_close(struct rig *rig)
 
 void rig_send_raw(struct rig *rig, const void *bytes, size_t size, const int *fds, unsigned fd_count)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * 64)];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (fd_count) {
-        struct cmsghdr *head;
-        memset(&control, 0, sizeof(control));
-        message.msg_control = &control;
-        message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-        head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
-        memcpy(CMSG_DATA(head), fds, sizeof(int) * fd_count);
-    }
-    assert_int_equal(sendmsg(rig->peer, &message, MSG_NOSIGNAL), size);
+    assert_int_equal(test_send_fds(rig->peer, bytes, size, fds, fd_count), size);
 }
 
 void rig_send(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
@@ -411,6 +395,33 @@ unsigned rig_take(struct rig *rig, unsigned index)
         count++;
     assert_int_equal(got, 0);
     return count;
+}
+
+void rig_open_up(struct rig *rig, bool listening)
+{
+    rig_open(rig, listening, NULL);
+    rig_up(rig, 0);
+}
+
+void rig_connect_again(struct rig *rig)
+{
+    rig_hang_up(rig);
+    rig_pump(rig);
+    rig_connect(rig);
+}
+
+void rig_serves(struct rig *rig, unsigned index)
+{
+    rig_add(rig, index, 16);
+    rig_pump(rig);
+    assert_int_equal(rig_take(rig, index), 1);
+}
+
+void rig_holds_one(struct rig *rig)
+{
+    rig->device.hold = true;
+    rig_add(rig, 0, 64);
+    rig_pump(rig);
 }
 
 unsigned rig_fd_count(void)

@@ -88,6 +88,14 @@ void rig_up(struct rig *rig, uint64_t ring_bits);
 uint8_t *rig_add(struct rig *rig, unsigned index, uint32_t len);
 /* Used buffers taken back. */
 unsigned rig_take(struct rig *rig, unsigned index);
+/* rig_open without anything withheld, and rig_up with split rings. */
+void rig_open_up(struct rig *rig, bool listening);
+/* The front-end goes, and another one comes. */
+void rig_connect_again(struct rig *rig);
+/* The ring works: one buffer is made available and comes back. */
+void rig_serves(struct rig *rig, unsigned index);
+/* From now on the device holds what it pops, and has a buffer of ring 0. */
+void rig_holds_one(struct rig *rig);
 /* Open file descriptors of this process. */
 unsigned rig_fd_count(void);
 
