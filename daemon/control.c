@@ -7,6 +7,7 @@
  * Clients are of our own user (the socket lies in a private directory), which makes them no reason for trust in what
  * they say: lines are bounded and parsed by a real parser.
  */
+#include "daemon/ask.h"
 #include "daemon/system.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@ void client_drop(struct client *client)
         return;
     struct system *system = client->system;
     const bool owner = client->owner;
+    ask_cancel(client->ask);
+    stats_cancel(client->stats);
     bh_loop_fd_remove(&client->watch);
     close(client->fd);
     free(client->line);
@@ -159,12 +162,79 @@ static void op_attach(struct client *client, const json_t *request)
         console_attach(console, client);
 }
 
+/* --- requests that device processes answer ------------------------------------------------------------------ */
+
+static void handle_bytes(struct client *client);
+
+/* Requests are answered in order: nothing more is read from a client whose answer is still on its way. */
+static bool waits(const struct client *client)
+{
+    return client->ask || client->stats;
+}
+
+static void begin_waiting(struct client *client)
+{
+    if (waits(client))
+        bh_loop_fd_want(&client->watch, 0);
+    else
+        answer(client, "out of memory");
+}
+
+static void end_waiting(struct client *client, json_t *message)
+{
+    client->ask = NULL;
+    client->stats = NULL;
+    bh_loop_fd_want(&client->watch, BH_LOOP_READ);
+    client_say(client, message);
+    handle_bytes(client);
+}
+
+static void stats_done(void *owner, json_t *report)
+{
+    json_object_set_new(report, "v", json_integer(PROTOCOL_VERSION));
+    json_object_set_new(report, "ok", json_true());
+    end_waiting(owner, report);
+}
+
+static void op_stat(struct client *client, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "name"));
+    if (name && !unit_find(client->system, name)) {
+        answer(client, "no domain or device has that name");
+        return;
+    }
+    client->stats = stats_gather(client->system, name, stats_done, client);
+    begin_waiting(client);
+}
+
+/* What the process says is the answer, its refusal too. */
+static void device_answered(void *owner, json_t *said, const char *why)
+{
+    end_waiting(owner,
+                said ? said : json_pack("{s:i, s:b, s:s}", "v", PROTOCOL_VERSION, "ok", 0, "error", why));
+}
+
+static void op_device(struct client *client, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "name"));
+    struct unit *unit = name ? unit_find(client->system, name) : NULL;
+    json_t *inner = json_object_get(request, "request");
+    if (!unit || unit->is_domain || !json_is_object(inner)) {
+        answer(client, !unit             ? "no domain or device has that name"
+                       : unit->is_domain ? "that is a domain: name one of its devices"
+                                         : "\"request\" is what the device is to be asked");
+        return;
+    }
+    client->ask = ask_device(unit, json_copy(inner), device_answered, client);
+    begin_waiting(client);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct client *client, const json_t *request);
 } ops[] = {
-    {"ps", op_ps},         {"watch", op_watch},     {"down", op_down},
-    {"detach", op_detach}, {"restart", op_restart}, {"attach", op_attach},
+    {"ps", op_ps},           {"watch", op_watch},   {"down", op_down}, {"detach", op_detach},
+    {"restart", op_restart}, {"attach", op_attach}, {"stat", op_stat}, {"device", op_device},
 };
 
 static void handle_line(struct client *client, const char *line, size_t length)
@@ -190,7 +260,8 @@ static void handle_line(struct client *client, const char *line, size_t length)
 static void handle_bytes(struct client *client)
 {
     char *end;
-    while (client->fd >= 0 && !client->attached && (end = memchr(client->line, '\n', client->length))) {
+    while (client->fd >= 0 && !client->attached && !waits(client) &&
+           (end = memchr(client->line, '\n', client->length))) {
         const size_t length = (size_t)(end - client->line) + 1;
         handle_line(client, client->line, length);
         if (client->fd < 0)

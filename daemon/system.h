@@ -60,12 +60,17 @@ struct unit {
     struct bh_match match; /* window NULL: not watched for a text */
 };
 
+struct ask;
+struct stats;
+
 struct client {
     struct system *system;
     struct bh_loop_fd watch;
     int fd; /* -1: free */
     bool owner, watches;
     struct console *attached; /* a raw stream from now on */
+    struct ask *ask;          /* not answered yet: at most one of the two */
+    struct stats *stats;
     char *line;
     size_t length;
 };

@@ -220,7 +220,7 @@ static void completion(void)
         "    else case $verb in\n"
         "        check | plan | up) COMPREPLY=($(compgen -f -X '!*.dt[sb]' -- \"$word\") $(compgen -d -- "
         "\"$word\")); return;;\n"
-        "        console | logs | restart) words=$(_bulkhead_words names);;\n"
+        "        console | logs | restart | stat) words=$(_bulkhead_words names);;\n"
         "        help) words=$(_bulkhead_words verbs);;\n"
         "        esac\n"
         "    fi\n"

@@ -32,6 +32,8 @@ expect bulkhead up --eng -- --engine=
 expect bulkhead device bl -- blk
 expect bulkhead device blk --blk -- --blk-file=
 expect bulkhead device blk --cache = wr -- writeback
+expect bulkhead st -- stat
+expect bulkhead stat --wa -- --watch
 expect bulkhead-net --soc -- --socket-path=
 expect bulkhead-blk --cache = -- writeback
 exit $failed
