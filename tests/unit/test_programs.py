@@ -24,7 +24,7 @@ GET_FEATURES, VERSION, REPLY = 1, 1, 4
 def extra(program):
     """What a class cannot do without."""
     return {"bulkhead-blk": ["--ram-size=1M"], "bulkhead-net": ["--port=null"],
-            "bulkhead-console": ["--port=none"]}.get(program.name, [])
+            "bulkhead-console": ["--port=none"], "bulkhead-vsock": ["--guest-cid=3"]}.get(program.name, [])
 
 
 def features_of(peer):
