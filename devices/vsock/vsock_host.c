@@ -184,6 +184,27 @@ static void destroy(struct bh_hosted *hosted)
 
 static const char *const capabilities[] = {NULL};
 
+#define COUNTER(member) BH_CLASS_COUNTER(struct bh_vsock, counters.member)
+static const struct bh_class_counter counters[] = {
+    {"opened_by_guest", COUNTER(opened_by_guest), "connections that the guest made"},
+    {"opened_by_peer", COUNTER(opened_by_peer), "connections that the guest was asked for"},
+    {"refused", COUNTER(refused), "connections that the guest asked for in vain"},
+    {"resets_sent", COUNTER(resets_sent), "RST packets to the guest"},
+    {"resets_received", COUNTER(resets_received), "connections that the guest ended by RST"},
+    {"table_full", COUNTER(table_full), "connections that found connections-max others"},
+    {"timeouts", COUNTER(timeouts), "times the guest did not answer in time"},
+    {"packets_out", COUNTER(packets_out), "packets of the guest"},
+    {"packets_in", COUNTER(packets_in), "packets to the guest"},
+    {"bytes_out", COUNTER(bytes_out), "data of the guest"},
+    {"bytes_in", COUNTER(bytes_in), "data to the guest"},
+    {"malformed", COUNTER(malformed), "packets dropped: no whole header, or data that is not there"},
+    {"foreign", COUNTER(foreign), "packets dropped: not of the guest's CID"},
+    {"protocol", COUNTER(protocol), "connections reset since the guest broke the protocol"},
+    {"credit_overrun", COUNTER(credit_overrun), "of those: it sent more than there was room for"},
+    {"held", COUNTER(held), "times the guest's packets waited for its receive buffers"},
+    {.name = NULL},
+};
+
 const struct bh_hosted_class bh_vsock_hosted = {
     .name = "vsock",
     .summary = "sockets between a guest, programs of the host and other guests",
@@ -191,6 +212,7 @@ const struct bh_hosted_class bh_vsock_hosted = {
     .options = bh_vsock_options,
     .values_size = sizeof(struct bh_vsock_values),
     .capabilities = capabilities,
+    .counters = counters,
     .create = create,
     .destroy = destroy,
 };

@@ -179,7 +179,7 @@ class Program(unittest.TestCase):
             self.assertEqual(info["options"]["features"], "-packed")
             for word in extra(program):
                 name, value = word.removeprefix("--").split("=")
-                self.assertEqual(info["options"][name], {"1M": 1 << 20}.get(value, value))
+                self.assertEqual(info["options"][name], {"1M": 1 << 20, "3": 3}.get(value, value))
             status = client.ask(op="status")
             self.assertTrue(status["connected"])
             self.assertNotIn(34, status["offered"])
