@@ -30,7 +30,11 @@ static enum bh_net_port_kind choose(const struct bh_net_values *v)
         return (enum bh_net_port_kind)v->port;
     if (v->link_path || v->link_fd != BH_NET_NO_FD)
         return BH_NET_LINK;
-    return v->tap || v->tap_fds.count > 0 ? BH_NET_TAP : BH_NET_USER;
+    if (v->tap || v->tap_fds.count > 0)
+        return BH_NET_TAP;
+    if (v->stream_path || v->stream_fd != BH_NET_NO_FD)
+        return BH_NET_STREAM;
+    return v->dgram_path ? BH_NET_DGRAM : BH_NET_USER;
 }
 
 static int read_fds(const struct bh_option_list *list, int *fds, struct bh_diag_sink *sink)
@@ -62,6 +66,33 @@ static int create_tap(struct net_host *host, struct bh_loop *loop, const struct 
     return err ? err : bh_port_tap_create(loop, &setup, sink, &host->port);
 }
 
+static int create_stream(struct net_host *host, struct bh_loop *loop, const struct bh_net_values *v,
+                         struct bh_diag_sink *sink)
+{
+    const struct bh_port_stream_setup setup = {.path = v->stream_path,
+                                               .listens = v->stream_listens,
+                                               .fd = (int)v->stream_fd,
+                                               .mtu = (uint32_t)v->mtu};
+
+    if ((v->stream_path != NULL) == (v->stream_fd != BH_NET_NO_FD)) {
+        bh_error(sink, NULL, "say --stream-path=PATH",
+                 "a stream needs a path, or a descriptor, and not both");
+        return BH_ERR_INVAL;
+    }
+    return bh_port_stream_create(loop, &setup, sink, &host->port);
+}
+
+static int create_dgram(struct net_host *host, struct bh_loop *loop, const struct bh_net_values *v,
+                        struct bh_diag_sink *sink)
+{
+    if (!v->dgram_path || !v->dgram_local) {
+        bh_error(sink, NULL, "say --dgram-path=PATH and --dgram-local=PATH",
+                 "port=dgram needs the other end's socket and its own");
+        return BH_ERR_INVAL;
+    }
+    return bh_port_dgram_create(loop, v->dgram_local, v->dgram_path, (uint32_t)v->mtu, sink, &host->port);
+}
+
 static int create_port(struct net_host *host, struct bh_loop *loop, const struct bh_net_values *v,
                        struct bh_diag_sink *sink)
 {
@@ -82,6 +113,8 @@ static int create_port(struct net_host *host, struct bh_loop *loop, const struct
         }
         return bh_port_link_create(loop, v->link_path, (int)v->link_fd, (uint32_t)v->mtu, sink, &host->port);
     case BH_NET_TAP: return create_tap(host, loop, v, sink);
+    case BH_NET_STREAM: return create_stream(host, loop, v, sink);
+    case BH_NET_DGRAM: return create_dgram(host, loop, v, sink);
     case BH_NET_NULL:
         host->port = bh_port_null(&host->null_port, (uint32_t)v->mtu, host->pair_count);
         return BH_OK;
@@ -114,6 +147,8 @@ static void destroy_port(struct net_host *host)
     case BH_NET_LINK: bh_port_link_destroy(host->port); break;
     case BH_NET_USER: bh_port_slirp_destroy(host->port); break;
     case BH_NET_TAP: bh_port_tap_destroy(host->port); break;
+    case BH_NET_STREAM: bh_port_stream_destroy(host->port); break;
+    case BH_NET_DGRAM: bh_port_dgram_destroy(host->port); break;
     default: break;
     }
 }
@@ -209,17 +244,17 @@ static const struct bh_class_counter counters[] = {
     {"rx_frames", COUNTER(rx_frames), "frames to the guest"},
     {"tx_short", COUNTER(tx_short), "dropped: no whole Ethernet header"},
     {"tx_long", COUNTER(tx_long), "dropped: longer than the port's largest"},
-    {"tx_bad_header", COUNTER(tx_bad_header), "dropped: an offload that was not negotiated"},
+    {"tx_bad_header", COUNTER(tx_bad_header), "dropped: an offload not negotiated, or malformed"},
     {"tx_no_link", COUNTER(tx_no_link), "dropped: the cable is out"},
     {"tx_held", COUNTER(tx_held), "times the guest's frames waited for the port"},
-    {"rx_bad", COUNTER(rx_bad), "dropped: shorter or longer than a frame may be"},
+    {"rx_bad", COUNTER(rx_bad), "dropped: no frame, or one that asks what the guest cannot"},
     {"rx_no_room", COUNTER(rx_no_room), "dropped: the guest's buffers are too small"},
     {NULL},
 };
 
 const struct bh_hosted_class bh_net_hosted = {
     .name = "net",
-    .summary = "a network card on a tap, a user-mode network or a link to another net",
+    .summary = "a network card on a tap, a user-mode network, a socket or a link to another net",
     .virtio_id = VIRTIO_ID_NET,
     .options = bh_net_options,
     .values_size = sizeof(struct bh_net_values),

@@ -7,7 +7,7 @@
 #define AT(member) offsetof(struct bh_net_values, member)
 
 /* In the order of enum bh_net_port_kind. */
-static const char *const ports[] = {"auto", "user", "link", "null", "tap", NULL};
+static const char *const ports[] = {"auto", "user", "link", "null", "tap", "stream", "dgram", NULL};
 
 const struct bh_option bh_net_options[] = {
     {.name = "port",
@@ -91,6 +91,28 @@ const struct bh_option bh_net_options[] = {
      .help = "Tap: a descriptor that was handed over, opened with IFF_TAP and IFF_NO_PI; once for each queue "
              "pair",
      .cli_only = true},
+    {.name = "stream-path",
+     .type = BH_OPT_PATH,
+     .offset = AT(stream_path),
+     .help = "Stream: Unix socket of passt, or of a QEMU with -netdev stream, to connect to"},
+    {.name = "stream-listen",
+     .type = BH_OPT_BOOL,
+     .offset = AT(stream_listens),
+     .def = "off",
+     .help = "Stream: listen on stream-path instead"},
+    {.name = "stream-fd",
+     .type = BH_OPT_UINT,
+     .offset = AT(stream_fd),
+     .def = "65535",
+     .max = BH_NET_NO_FD,
+     .arg = "FD",
+     .help = "Stream: a connected socket that was handed over; 65535 is none",
+     .cli_only = true},
+    {.name = "dgram-path",
+     .type = BH_OPT_PATH,
+     .offset = AT(dgram_path),
+     .help = "Dgram: the other end's Unix socket, such as a QEMU's with -netdev dgram"},
+    {.name = "dgram-local", .type = BH_OPT_PATH, .offset = AT(dgram_local), .help = "Dgram: our own socket"},
     {.name = "queue-pairs",
      .type = BH_OPT_UINT,
      .offset = AT(pairs),

@@ -9,7 +9,15 @@
 
 #include <bulkhead/impl/option.h>
 
-enum bh_net_port_kind { BH_NET_AUTO, BH_NET_USER, BH_NET_LINK, BH_NET_NULL, BH_NET_TAP };
+enum bh_net_port_kind {
+    BH_NET_AUTO,
+    BH_NET_USER,
+    BH_NET_LINK,
+    BH_NET_NULL,
+    BH_NET_TAP,
+    BH_NET_STREAM,
+    BH_NET_DGRAM
+};
 
 struct bh_net_values {
     int port; /* enum bh_net_port_kind */
@@ -24,6 +32,10 @@ struct bh_net_values {
     uint64_t link_fd; /* BH_NET_NO_FD: none */
     char *tap;
     struct bh_option_list tap_fds;
+    char *stream_path;
+    bool stream_listens;
+    uint64_t stream_fd; /* BH_NET_NO_FD: none */
+    char *dgram_path, *dgram_local;
     uint64_t pairs;
     uint64_t queue_size;
 };

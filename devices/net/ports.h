@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The netports of a host: a tap, a user-mode network, one end of a link between two nets.
+ * The netports of a host: a tap, a user-mode network, a link between two nets, QEMU's sockets.
  *
  * Threading: the loop's thread.   Ownership: what create made is its owner's until destroy.
  * May block: create may (it opens sockets).
@@ -48,6 +48,25 @@ struct bh_port_tap_setup {
 int bh_port_tap_create(struct bh_loop *loop, const struct bh_port_tap_setup *setup, struct bh_diag_sink *sink,
                        struct bh_netport **port) BH_MUST_USE;
 void bh_port_tap_destroy(struct bh_netport *port);
+
+struct bh_port_stream_setup {
+    const char *path; /* of the Unix socket; NULL: `fd` */
+    bool listens;     /* on path; else it connects, and again when the other end goes away */
+    int fd;           /* a connected stream socket, which the port then owns */
+    uint32_t mtu;
+};
+/*
+ * QEMU's `-netdev stream`. BH_ERR_RANGE: the path is too long; BH_ERR_BUSY: another program listens there;
+ * BH_ERR_INVAL: the fd is no such socket; BH_ERR_IO; said on `sink`; _NOMEM.
+ */
+int bh_port_stream_create(struct bh_loop *loop, const struct bh_port_stream_setup *setup,
+                          struct bh_diag_sink *sink, struct bh_netport **port) BH_MUST_USE;
+void bh_port_stream_destroy(struct bh_netport *port);
+
+/* QEMU's `-netdev dgram` between two Unix sockets. Errors as of a stream. */
+int bh_port_dgram_create(struct bh_loop *loop, const char *local, const char *peer, uint32_t mtu,
+                         struct bh_diag_sink *sink, struct bh_netport **port) BH_MUST_USE;
+void bh_port_dgram_destroy(struct bh_netport *port);
 
 /* Takes every frame and gives none. */
 struct bh_netport *bh_port_null(struct bh_netport *memory, uint32_t mtu, unsigned pair_count);
