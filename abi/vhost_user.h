@@ -173,6 +173,16 @@ struct vhost_user_log {
 };
 _Static_assert(sizeof(struct vhost_user_log) == 16, "size and offset");
 
+/* ["Inflight description"]; some front-ends send the struct with its trailing padding, 24 bytes instead of 20. */
+struct vhost_user_inflight {
+    uint64_t mmap_size;
+    uint64_t mmap_offset;
+    uint16_t num_queues;
+    uint16_t queue_size;
+};
+_Static_assert(offsetof(struct vhost_user_inflight, queue_size) == 18, "two words of 64 bits, two of 16");
+#define VHOST_USER_INFLIGHT_BYTES 20u
+
 /* ["Virtio device config space"] */
 struct vhost_user_config_header {
     uint32_t offset;

@@ -51,16 +51,24 @@ void bh_vu_config_changed(struct bh_vhost_user *server)
         send_config_change(server);
 }
 
-enum bh_vu_result bh_vu_set_backend(struct bh_vhost_user *server, const char **why)
+int bh_vu_adopt_backend(struct bh_vhost_user *server, int fd, uint32_t id)
 {
-    const int fd = bh_vu_wire_take_fd(&server->wire, 0);
     bh_vu_close_backend(server);
     bh_vu_never_block(fd);
     if (bh_loop_fd_add(server->loop, &server->backend, fd, BH_LOOP_READ, backend_ready)) {
         close(fd);
         server->backend.fd = -1;
-        return bh_vu_refuse(why, "a channel that cannot be waited for");
+        return BH_ERR_INVAL;
     }
+    server->backend_id = id;
+    return BH_OK;
+}
+
+enum bh_vu_result bh_vu_set_backend(struct bh_vhost_user *server, const char **why)
+{
+    const int fd = bh_vu_wire_take_fd(&server->wire, 0);
+    if (bh_vu_adopt_backend(server, fd, server->wire.fd_ids[0]))
+        return bh_vu_refuse(why, "a channel that cannot be waited for");
     return BH_VU_DONE;
 }
 

@@ -17,6 +17,7 @@ enum payload {
     PAYLOAD_REGION,
     PAYLOAD_CONFIG,
     PAYLOAD_LOG,
+    PAYLOAD_INFLIGHT,
     PAYLOAD_ANY, /* a request that we do not serve: its payload is skipped, its fds closed */
 };
 
@@ -63,8 +64,8 @@ static const struct request requests[] = {
     ROW(POSTCOPY_ADVISE, PAYLOAD_ANY, 0, 0, true, F(PAGEFAULT)),
     ROW(POSTCOPY_LISTEN, PAYLOAD_ANY, 0, 0, false, F(PAGEFAULT)),
     ROW(POSTCOPY_END, PAYLOAD_ANY, 0, 0, true, F(PAGEFAULT)),
-    ROW(GET_INFLIGHT_FD, PAYLOAD_ANY, 0, 0, true, F(INFLIGHT_SHMFD)),
-    ROW(SET_INFLIGHT_FD, PAYLOAD_ANY, 0, 1, false, F(INFLIGHT_SHMFD)),
+    ROW(GET_INFLIGHT_FD, PAYLOAD_INFLIGHT, 0, 0, true, F(INFLIGHT_SHMFD)),
+    ROW(SET_INFLIGHT_FD, PAYLOAD_INFLIGHT, 1, 1, false, F(INFLIGHT_SHMFD)),
     ROW(GPU_SET_SOCKET, PAYLOAD_ANY, 0, 1, false, BH_VU_UNGATED),
     ROW(RESET_DEVICE, PAYLOAD_NONE, 0, 0, false, F(RESET_DEVICE)),
     ROW(VRING_KICK, PAYLOAD_ANY, 0, 0, false, F(INBAND_NOTIFICATIONS)),
@@ -168,6 +169,16 @@ static int decode_config(const uint8_t *payload, struct bh_vu_message *message, 
     return BH_OK;
 }
 
+static int decode_inflight(const uint8_t *payload, struct bh_vu_message *message, const char **why)
+{
+    memset(&message->inflight, 0, sizeof(message->inflight));
+    if (message->payload_size != VHOST_USER_INFLIGHT_BYTES &&
+        message->payload_size != sizeof(message->inflight))
+        return wrong(why, "a payload of the wrong size");
+    memcpy(&message->inflight, payload, VHOST_USER_INFLIGHT_BYTES);
+    return BH_OK;
+}
+
 static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_vu_message *message,
                           const char **why)
 {
@@ -179,6 +190,7 @@ static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_v
     case PAYLOAD_STATE: return copy_exact(&message->state, sizeof(message->state), payload, message, why);
     case PAYLOAD_ADDR: return copy_exact(&message->addr, sizeof(message->addr), payload, message, why);
     case PAYLOAD_LOG: return copy_exact(&message->log, sizeof(message->log), payload, message, why);
+    case PAYLOAD_INFLIGHT: return decode_inflight(payload, message, why);
     case PAYLOAD_VRING_FD: return decode_vring_fd(payload, message, why);
     case PAYLOAD_TABLE: return decode_table(payload, message, why);
     case PAYLOAD_REGION:

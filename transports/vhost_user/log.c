@@ -55,6 +55,7 @@ static const char *map(struct bh_vhost_user *server, const struct vhost_user_log
         log->map = NULL;
         return "more memory than can be guarded";
     }
+    log->told = *told;
     log->bits = (struct bh_mem_log){(uint8_t *)log->map + (told->mmap_offset - start), told->mmap_size};
     return NULL;
 }
@@ -83,6 +84,7 @@ enum bh_vu_result bh_vu_set_log_base(struct bh_vhost_user *server, const char **
     *why = map(server, &server->pending.log, server->wire.fds[0]);
     if (*why)
         return BH_VU_REFUSED;
+    server->log.map_id = server->wire.fd_ids[0];
     bh_vu_log_apply(server);
     return bh_vu_answer_u64(server, 0);
 }
@@ -92,8 +94,20 @@ enum bh_vu_result bh_vu_set_log_fd(struct bh_vhost_user *server)
     if (server->log.fd >= 0)
         close(server->log.fd);
     server->log.fd = bh_vu_wire_take_fd(&server->wire, 0);
+    server->log.fd_id = server->wire.fd_ids[0];
     bh_vu_never_block(server->log.fd);
     return BH_VU_DONE;
+}
+
+int bh_vu_log_restore(struct bh_vhost_user *server, const struct vhost_user_log *told, uint32_t id,
+                      const char **why)
+{
+    const int fd = bh_vu_journal_fd(&server->journal, id);
+    *why = fd < 0 ? "the dirty log's file was not kept" : map(server, told, fd);
+    if (fd >= 0)
+        close(fd);
+    server->log.map_id = id;
+    return *why ? BH_ERR_PROTO : BH_OK;
 }
 
 void bh_vu_log_forget(struct bh_vhost_user *server)

@@ -125,7 +125,7 @@ static int map_region(struct bh_vu_memory *memory, struct bh_vu_region *region,
 }
 
 static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_region *told, int fd,
-                        const char **why)
+                        uint32_t fd_id, const char **why)
 {
     struct bh_vu_region *free_slot = NULL;
     struct stat file;
@@ -151,6 +151,7 @@ static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_reg
     err = map_region(memory, free_slot, told, fd, &file, why);
     if (err)
         return err;
+    free_slot->fd_id = fd_id;
     free_slot->staged = true;
     free_slot->fresh = true;
     return BH_OK;
@@ -224,22 +225,22 @@ static int finish_staging(struct bh_vu_memory *memory, int err, const char **why
 }
 
 int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions,
-                           const int *fds, unsigned count, const char **why)
+                           const int *fds, const uint32_t *fd_ids, unsigned count, const char **why)
 {
     int err = BH_OK;
     BH_ASSERT(!memory->changing);
     for (unsigned i = 0; i < BH_COUNT(memory->regions); i++)
         memory->regions[i].staged = false;
     for (unsigned i = 0; i < count && !err; i++)
-        err = stage_region(memory, &regions[i], fds[i], why);
+        err = stage_region(memory, &regions[i], fds[i], fd_ids[i], why);
     return finish_staging(memory, err, why);
 }
 
 int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_region *region, int fd,
-                           const char **why)
+                           uint32_t fd_id, const char **why)
 {
     BH_ASSERT(!memory->changing);
-    return finish_staging(memory, stage_region(memory, region, fd, why), why);
+    return finish_staging(memory, stage_region(memory, region, fd, fd_id, why), why);
 }
 
 int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region,

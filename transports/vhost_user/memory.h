@@ -24,7 +24,8 @@
 
 struct bh_vu_region {
     struct vhost_user_region as_told;
-    dev_t dev; /* with ino: which file */
+    uint32_t fd_id; /* the caller's name for its file */
+    dev_t dev;      /* with ino: which file */
     ino_t ino;
     void *map; /* NULL: this slot is free */
     size_t map_length;
@@ -54,9 +55,10 @@ void bh_vu_memory_fini(struct bh_vu_memory *memory);
  * BH_ERR_NOMEM: too many regions; BH_ERR_NOENT: no such region; BH_ERR_IO: mmap failed.
  */
 int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions,
-                           const int *fds, unsigned count, const char **why) BH_MUST_USE;
-int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_region *region, int fd,
+                           const int *fds, const uint32_t *fd_ids, unsigned count,
                            const char **why) BH_MUST_USE;
+int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_region *region, int fd,
+                           uint32_t fd_id, const char **why) BH_MUST_USE;
 int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region,
                               const char **why) BH_MUST_USE;
 

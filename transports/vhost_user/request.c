@@ -16,11 +16,11 @@ static bool any_started(const struct bh_vhost_user *server)
 
 /* --- features -------------------------------------------------------------------------------------------- */
 
-static uint64_t offered_protocol_features(const struct bh_vhost_user *server)
+uint64_t bh_vu_offered_protocol_features(const struct bh_vhost_user *server)
 {
     uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
                     1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
-                    1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
+                    1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE | 1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
                     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_STATUS;
     if (bh_device_config_size(server->dev))
         bits |= 1u << VHOST_USER_PROTOCOL_F_CONFIG;
@@ -98,7 +98,7 @@ static enum bh_vu_result set_features(struct bh_vhost_user *server, const char *
 
 static enum bh_vu_result set_protocol_features(struct bh_vhost_user *server, const char **why)
 {
-    if (server->pending.u64 & ~offered_protocol_features(server))
+    if (server->pending.u64 & ~bh_vu_offered_protocol_features(server))
         return bh_vu_refuse(why, "protocol features that were never offered");
     server->protocol_features = server->pending.u64;
     return BH_VU_DONE;
@@ -125,10 +125,11 @@ static enum bh_vu_result change_memory(struct bh_vhost_user *server, const char 
     struct bh_vu_memory *memory = &server->memory;
     int err;
     if (message->request == VHOST_USER_SET_MEM_TABLE)
-        err = bh_vu_memory_stage_all(memory, message->table.regions, server->wire.fds,
+        err = bh_vu_memory_stage_all(memory, message->table.regions, server->wire.fds, server->wire.fd_ids,
                                      message->table.region_count, why);
     else if (message->request == VHOST_USER_ADD_MEM_REG)
-        err = bh_vu_memory_stage_add(memory, &message->region, server->wire.fds[0], why);
+        err = bh_vu_memory_stage_add(memory, &message->region, server->wire.fds[0], server->wire.fd_ids[0],
+                                     why);
     else
         err = bh_vu_memory_stage_remove(memory, &message->region, why);
     if (err)
@@ -172,7 +173,8 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     case VHOST_USER_GET_FEATURES:
         return bh_vu_answer_u64(server, bh_features_low64(&offered) | BH_VU_OWN_FEATURES);
     case VHOST_USER_SET_FEATURES: return set_features(server, why);
-    case VHOST_USER_GET_PROTOCOL_FEATURES: return bh_vu_answer_u64(server, offered_protocol_features(server));
+    case VHOST_USER_GET_PROTOCOL_FEATURES:
+        return bh_vu_answer_u64(server, bh_vu_offered_protocol_features(server));
     case VHOST_USER_SET_PROTOCOL_FEATURES: return set_protocol_features(server, why);
     case VHOST_USER_SET_OWNER: return BH_VU_DONE; /* a session starts with its connection */
     case VHOST_USER_RESET_OWNER: return bh_vu_disable_from(server, 0);
@@ -181,6 +183,10 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     case VHOST_USER_REM_MEM_REG: return change_memory(server, why);
     case VHOST_USER_SET_LOG_BASE: return bh_vu_set_log_base(server, why);
     case VHOST_USER_SET_LOG_FD: return bh_vu_set_log_fd(server);
+    case VHOST_USER_GET_INFLIGHT_FD: return bh_vu_get_inflight(server, why);
+    case VHOST_USER_SET_INFLIGHT_FD:
+        return any_started(server) ? bh_vu_refuse(why, "in-flight records while rings run")
+                                   : bh_vu_set_inflight(server, why);
     case VHOST_USER_GET_MAX_MEM_SLOTS: return bh_vu_answer_u64(server, BH_VU_REGIONS_MAX);
     case VHOST_USER_GET_QUEUE_NUM: return bh_vu_answer_u64(server, server->dev->queue_count);
     case VHOST_USER_SET_VRING_NUM:
@@ -223,6 +229,7 @@ static void settle(struct bh_vhost_user *server, enum bh_vu_result result, const
         bh_vu_close(server, "the front-end cannot be told of the refusal");
         return;
     }
+    bh_vu_journal_commit(server);
     bh_vu_wire_close_fds(&server->wire);
     bh_vu_flush(server);
 }
@@ -235,31 +242,24 @@ void bh_vu_handle(struct bh_vhost_user *server)
     server->counters.messages++;
     if (!server->pending.known)
         result = bh_vu_refuse(&why, "a request that is not known");
-    else if (gate != BH_VU_UNGATED && !(offered_protocol_features(server) >> gate & 1u))
+    else if (gate != BH_VU_UNGATED && !(bh_vu_offered_protocol_features(server) >> gate & 1u))
         result = bh_vu_refuse(&why, "its protocol feature is not offered");
     else
         result = dispatch(server, &why);
     settle(server, result, why);
 }
 
-/*
- * The driver's side of a reset: rings begin anew, by SET_VRING_KICK. The call fds stay, QEMU tells them only once. So
- * does a ring's place, but for RESET_DEVICE: QEMU 7.2 sends SET_STATUS 0 when it stops a guest, and asks for the place
- * only then.
- */
-static void reset_rings(struct bh_vhost_user *server)
+/* The driver's side of a reset: rings begin anew, by SET_VRING_KICK. The call fds stay, QEMU tells them only once. */
+static void reset_rings(struct bh_vhost_user *server, bool disable)
 {
-    const bool all = server->pending.request == VHOST_USER_RESET_DEVICE;
     for (unsigned i = 0; i < server->dev->queue_count; i++) {
         struct bh_vu_ring *ring = &server->rings[i];
-        if (ring->started)
-            bh_vu_ring_stopped(ring);
         bh_vu_ring_clear(ring, false);
         bh_vu_ring_drop_kick(ring);
-        if (all) {
-            ring->base = 0;
+        ring->base = 0;
+        ring->left = false;
+        if (disable)
             ring->enabled = false;
-        }
     }
 }
 
@@ -290,7 +290,7 @@ void bh_vu_waited(struct bh_vhost_user *server, enum bh_control control, unsigne
     case BH_VU_WAIT_FEATURES:
         if (control != BH_CONTROL_RESET)
             return;
-        reset_rings(server);
+        reset_rings(server, server->pending.request == VHOST_USER_RESET_DEVICE);
         if (server->waiting == BH_VU_WAIT_FEATURES)
             result = accept_features(server, &why);
         break;

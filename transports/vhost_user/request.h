@@ -30,6 +30,7 @@ static inline enum bh_vu_result bh_vu_answer_u64(struct bh_vhost_user *server, u
     return BH_VU_ANSWERED;
 }
 
+uint64_t bh_vu_offered_protocol_features(const struct bh_vhost_user *server);
 /* SET_VRING_*, GET_VRING_BASE. */
 enum bh_vu_result bh_vu_ring_request(struct bh_vhost_user *server, const char **why);
 /* GET_VRING_BASE's end: the queue is quiet. */
@@ -39,6 +40,9 @@ enum bh_vu_result bh_vu_disable_from(struct bh_vhost_user *server, unsigned inde
 /* SET_LOG_BASE, SET_LOG_FD (log.c). */
 enum bh_vu_result bh_vu_set_log_base(struct bh_vhost_user *server, const char **why);
 enum bh_vu_result bh_vu_set_log_fd(struct bh_vhost_user *server);
+/* GET_INFLIGHT_FD; SET_INFLIGHT_FD, while no queue runs (inflight.c). */
+enum bh_vu_result bh_vu_get_inflight(struct bh_vhost_user *server, const char **why);
+enum bh_vu_result bh_vu_set_inflight(struct bh_vhost_user *server, const char **why);
 /* SET_BACKEND_REQ_FD. */
 enum bh_vu_result bh_vu_set_backend(struct bh_vhost_user *server, const char **why);
 

@@ -43,13 +43,14 @@ static enum bh_vu_result set_vring_addr(struct bh_vhost_user *server, struct bh_
 static enum bh_vu_result set_vring_fd(struct bh_vhost_user *server, struct bh_vu_ring *ring, const char **why)
 {
     const int fd = bh_vu_wire_take_fd(&server->wire, 0);
+    const uint32_t id = server->wire.fd_ids[0];
     switch (server->pending.request) {
     case VHOST_USER_SET_VRING_KICK:
-        if (bh_vu_ring_set_kick(ring, fd))
+        if (bh_vu_ring_set_kick(ring, fd, id))
             return bh_vu_refuse(why, "a kick fd that cannot be waited for");
         break;
-    case VHOST_USER_SET_VRING_CALL: bh_vu_ring_set_call(ring, fd); break;
-    default: bh_vu_ring_set_err(ring, fd); break;
+    case VHOST_USER_SET_VRING_CALL: bh_vu_ring_set_call(ring, fd, id); break;
+    default: bh_vu_ring_set_err(ring, fd, id); break;
     }
     return BH_VU_DONE;
 }

@@ -23,9 +23,9 @@ void bh_vu_ring_init(struct bh_vu_ring *ring, struct bh_vhost_user *server, uint
 
 /* --- where a ring stands --------------------------------------------------------------------------------- */
 
-static uint32_t encode_base(bool packed, struct bh_virtq_state state)
+static uint32_t encode_base(const struct bh_device *dev, struct bh_virtq_state state)
 {
-    if (!packed)
+    if (!bh_device_has(dev, BH_F_RING_PACKED))
         return state.avail;
     return ((state.avail & VHOST_USER_PACKED_INDEX_MASK) | (state.avail_wrap ? VHOST_USER_PACKED_WRAP : 0))
                << VHOST_USER_PACKED_AVAIL_SHIFT |
@@ -169,6 +169,7 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
     struct bh_vhost_user *server = ring->server;
     struct bh_device *dev = server->dev;
     struct bh_virtq_setup setup = {.size = (uint16_t)ring->size};
+    bool taken_over = false;
     int err;
     if (ring->started || !ring->size || !ring->has_addr || !ring->has_kick || !ring->enabled ||
         !dev->mem->table->count)
@@ -185,6 +186,8 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
     setup.state = decode_base(dev, ring->base);
     err = find_rings(ring, &setup);
     if (!err)
+        err = bh_vu_ring_lay_records(ring, &setup, &taken_over);
+    if (!err)
         err = bh_device_queue_start(dev, ring->index, &setup);
     if (err) {
         bh_vu_say(server, "queue %u cannot start: %s", ring->index, bh_err_text(err));
@@ -192,14 +195,17 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
         return;
     }
     ring->started = true;
-    ring->packed = bh_device_has(dev, BH_F_RING_PACKED);
+    ring->left = false;
     listen_for_kicks(ring);
     bh_vu_ring_wake(ring);
+    /* Whoever ran it before may have died after it published and before it notified. */
+    if (taken_over)
+        bh_vu_ring_notify(ring);
 }
 
 void bh_vu_ring_stopped(struct bh_vu_ring *ring)
 {
-    ring->base = encode_base(ring->packed, bh_virtq_state(&ring->server->dev->queues[ring->index]));
+    ring->base = encode_base(ring->server->dev, bh_virtq_state(&ring->server->dev->queues[ring->index]));
     bh_vu_ring_clear(ring, false);
 }
 
@@ -229,7 +235,7 @@ void bh_vu_never_block(int fd)
         (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd)
+int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd, uint32_t id)
 {
     bh_vu_ring_drop_kick(ring);
     if (fd >= 0) {
@@ -241,6 +247,7 @@ int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd)
             return BH_ERR_INVAL;
         }
     }
+    ring->kick_id = id;
     ring->has_kick = true;
     listen_for_kicks(ring);
     bh_vu_ring_try_start(ring);
@@ -272,8 +279,9 @@ static void signal_fd(int fd, bool socket)
     }
 }
 
-void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd)
+void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd, uint32_t id)
 {
+    ring->call_id = id;
     replace(&ring->call_fd, &ring->call_is_socket, fd);
     if (fd >= 0 && ring->call_missed) {
         ring->call_missed = false;
@@ -281,8 +289,9 @@ void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd)
     }
 }
 
-void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd)
+void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd, uint32_t id)
 {
+    ring->err_id = id;
     replace(&ring->err_fd, &ring->err_is_socket, fd);
 }
 

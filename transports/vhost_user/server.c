@@ -40,8 +40,8 @@ void bh_vu_flush(struct bh_vhost_user *server)
     int err = BH_OK;
     if (server->phase != BH_VU_SERVING)
         return;
-    if (bh_vu_wire_sending(&server->wire))
-        err = bh_vu_wire_send(&server->wire, server->conn.fd);
+    if (bh_vu_wire_sending(server))
+        err = bh_vu_wire_send(server);
     if (err == BH_ERR_CLOSED) {
         bh_vu_close(server, NULL);
         return;
@@ -49,20 +49,14 @@ void bh_vu_flush(struct bh_vhost_user *server)
     bh_loop_fd_want(&server->conn, err ? BH_LOOP_WRITE : server->waiting ? 0 : BH_LOOP_READ);
 }
 
-static void conn_ready(struct bh_loop_fd *watch, uint32_t events)
+static void serve_messages(struct bh_vhost_user *server)
 {
-    struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, conn);
-    if (events & BH_LOOP_WRITE)
-        bh_vu_flush(server);
-    /* While we wait nobody reads, and a peer that left would be told again and again. */
-    else if ((server->waiting || bh_vu_wire_sending(&server->wire)) && events & (BH_LOOP_HUP | BH_LOOP_ERR))
-        bh_vu_close(server, NULL);
     for (unsigned i = 0; i < MESSAGES_PER_ROUND; i++) {
         const char *why;
         int err;
-        if (server->phase != BH_VU_SERVING || server->waiting || bh_vu_wire_sending(&server->wire))
+        if (server->phase != BH_VU_SERVING || server->waiting || bh_vu_wire_sending(server))
             return;
-        err = bh_vu_wire_receive(&server->wire, watch->fd, &server->pending, &why);
+        err = bh_vu_wire_receive(server, &server->pending, &why);
         if (err == BH_ERR_AGAIN)
             return;
         if (err == BH_ERR_PROTO) {
@@ -80,6 +74,17 @@ static void conn_ready(struct bh_loop_fd *watch, uint32_t events)
     }
 }
 
+static void conn_ready(struct bh_loop_fd *watch, uint32_t events)
+{
+    struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, conn);
+    if (events & BH_LOOP_WRITE)
+        bh_vu_flush(server);
+    /* While we wait nobody reads, and a peer that left would be told again and again. */
+    else if ((server->waiting || bh_vu_wire_sending(server)) && events & (BH_LOOP_HUP | BH_LOOP_ERR))
+        bh_vu_close(server, NULL);
+    serve_messages(server);
+}
+
 static void memory_lost(struct bh_loop_fd *watch, uint32_t events)
 {
     struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, lost);
@@ -92,10 +97,14 @@ static void memory_lost(struct bh_loop_fd *watch, uint32_t events)
 
 /* --- a connection's begin and end ------------------------------------------------------------------------ */
 
-static int open_connection(struct bh_vhost_user *server, int fd)
+static int watch_connection(struct bh_vhost_user *server, int fd, uint32_t id)
 {
+    /* What would come along with bytes and is no fd; the journal tells by MSG_CTRUNC whether fds came. */
+    static const int along[] = {SO_PASSCRED, SO_PASSSEC};
+    for (unsigned i = 0; i < BH_COUNT(along); i++)
+        (void)setsockopt(fd, SOL_SOCKET, along[i], &(int){0}, sizeof(int));
     bh_vu_never_block(fd);
-    memset(&server->wire, 0, sizeof(server->wire));
+    bh_vu_wire_init(&server->wire);
     server->protocol_features = 0;
     server->protocol_negotiated = false;
     server->waiting = BH_VU_WAIT_NONE;
@@ -103,11 +112,21 @@ static int open_connection(struct bh_vhost_user *server, int fd)
         server->conn.fd = -1;
         return BH_ERR_IO;
     }
+    server->conn_id = id;
     server->phase = BH_VU_SERVING;
     server->counters.connections++;
     if (server->owner_ops->connected)
         server->owner_ops->connected(server, server->owner, true);
     return BH_OK;
+}
+
+static int open_connection(struct bh_vhost_user *server, int fd)
+{
+    int err;
+    server->journal.spoilt = false;
+    err = watch_connection(server, fd, bh_vu_journal_keep(server, fd));
+    bh_vu_journal_commit(server);
+    return err;
 }
 
 static void accept_ready(struct bh_loop_fd *watch, uint32_t events)
@@ -129,16 +148,22 @@ void bh_vu_close(struct bh_vhost_user *server, const char *why)
         return;
     if (why)
         bh_vu_say(server, "%s: the connection is closed", why);
+    bh_loop_work_cancel(&server->resumed);
     bh_loop_fd_remove(&server->conn);
+    /* Whoever keeps a duplicate must not keep the peer waiting. */
+    (void)shutdown(server->conn.fd, SHUT_RDWR);
     close(server->conn.fd);
     server->conn.fd = -1;
     bh_vu_wire_close_fds(&server->wire);
+    bh_vu_wire_drop_reply_fd(&server->wire);
+    server->wire.reply_size = 0;
     bh_vu_close_backend(server);
     bh_vu_log_forget(server);
     for (unsigned i = 0; i < server->dev->queue_count; i++)
         bh_vu_ring_clear(&server->rings[i], true);
     server->waiting = BH_VU_WAIT_NONE;
     server->phase = BH_VU_CLOSING_RESET;
+    bh_vu_journal_commit(server);
     if (server->owner_ops->connected)
         server->owner_ops->connected(server, server->owner, false);
     bh_device_reset(server->dev);
@@ -174,8 +199,9 @@ static void closing_goes_on(struct bh_vhost_user *server, enum bh_control contro
         return;
     if (server->phase == BH_VU_CLOSING_RESET) {
         server->dev->withheld = server->withheld;
+        bh_vu_inflight_forget(server);
         server->phase = BH_VU_CLOSING_MEM;
-        if (!bh_vu_memory_stage_all(&server->memory, NULL, NULL, 0, &why)) /* emptying cannot fail */
+        if (!bh_vu_memory_stage_all(&server->memory, NULL, NULL, NULL, 0, &why)) /* emptying cannot fail */
             bh_device_mem_change(server->dev, &no_memory);
         return;
     }
@@ -259,16 +285,111 @@ static int socket_option(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &size) ? -1 : value;
 }
 
-static int start(struct bh_vhost_user *server, int fd, bool listening)
+static bool is_stream(int fd)
 {
-    int err;
-    if (!listening)
-        return open_connection(server, fd);
-    bh_vu_never_block(fd); /* accept must not wait for one that left again */
-    err = bh_loop_fd_add(server->loop, &server->listen, fd, BH_LOOP_READ, accept_ready);
-    if (err)
-        server->listen.fd = -1;
-    return err;
+    return socket_option(fd, SO_DOMAIN) == AF_UNIX && socket_option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
+static void handle_resumed(struct bh_loop_work *work)
+{
+    serve_messages(BH_LOOP_OWNER(work, struct bh_vhost_user, resumed));
+}
+
+/* Go on with the connection that a former process served. Where that is not possible it ends, as any other. */
+static void resume(struct bh_vhost_user *server)
+{
+    const uint32_t id = bh_vu_journal_now(&server->journal)->conn_id;
+    const int fd = bh_vu_journal_fd(&server->journal, id);
+    const char *why = NULL;
+    if (fd < 0 || !is_stream(fd) || watch_connection(server, fd, id)) {
+        if (fd >= 0)
+            close(fd);
+        bh_vu_say(server, "the connection of a former process was not kept");
+        bh_vu_journal_commit(server);
+        bh_loop_defer(server->loop, &server->settled, settled);
+        return;
+    }
+    if (bh_vu_image_restore(server, &why)) {
+        bh_vu_say(server, "the connection of a former process cannot be gone on with");
+        bh_vu_close(server, why);
+        return;
+    }
+    server->counters.resumed++;
+    bh_vu_flush(server);
+    if (server->phase != BH_VU_SERVING)
+        return;
+    /* What it was about to tell of its config is not known, nor what it was: ask the front-end to look. */
+    if (bh_device_status(server->dev) & BH_STATUS_DRIVER_OK)
+        bh_vu_config_changed(server);
+    bh_loop_defer(server->loop, &server->resumed, handle_resumed);
+}
+
+/* Is `fd` the connection that a former process served? */
+static bool is_resumable(const struct bh_vhost_user *server, int fd)
+{
+    uint64_t ours = 0, former = 0;
+    socklen_t size = sizeof(ours);
+    int kept;
+    bool same;
+    if (!server->journal.resumable)
+        return false;
+    kept = bh_vu_journal_fd(&server->journal, bh_vu_journal_now(&server->journal)->conn_id);
+    same = kept >= 0 && !getsockopt(fd, SOL_SOCKET, SO_COOKIE, &ours, &size) &&
+           !getsockopt(kept, SOL_SOCKET, SO_COOKIE, &former, &size) && ours == former;
+    if (kept >= 0)
+        close(kept);
+    return same;
+}
+
+static int start(struct bh_vhost_user *server, int fd)
+{
+    const bool listening = fd >= 0 && socket_option(fd, SO_ACCEPTCONN) == 1;
+    int err = BH_OK;
+    if (fd >= 0 && !listening) {
+        if (!is_resumable(server, fd))
+            return open_connection(server, fd);
+        close(fd); /* the journal has it */
+    }
+    if (listening) {
+        bh_vu_never_block(fd); /* accept must not wait for one that left again */
+        err = bh_loop_fd_add(server->loop, &server->listen, fd, BH_LOOP_READ, accept_ready);
+        if (err) {
+            server->listen.fd = -1;
+            return err;
+        }
+    }
+    if (fd < 0 && !server->journal.resumable)
+        return BH_ERR_NOENT;
+    if (server->journal.resumable)
+        resume(server);
+    if (server->phase != BH_VU_IDLE && listening)
+        bh_loop_fd_want(&server->listen, 0);
+    return BH_OK;
+}
+
+static int allocate_rings(struct bh_vhost_user *server)
+{
+    struct bh_device *dev = server->dev;
+    server->rings = calloc(dev->queue_count, sizeof(*server->rings));
+    server->records = calloc(dev->queue_count, sizeof(*server->records));
+    if (!server->rings || !server->records)
+        return BH_ERR_NOMEM;
+    for (uint16_t i = 0; i < dev->queue_count; i++) {
+        bh_vu_ring_init(&server->rings[i], server, i);
+        server->records[i].resubmit = calloc(dev->queues[i].memory.size_max, sizeof(uint16_t));
+        if (!server->records[i].resubmit)
+            return BH_ERR_NOMEM;
+    }
+    return BH_OK;
+}
+
+static void free_server(struct bh_vhost_user *server)
+{
+    for (uint16_t i = 0; server->records && i < server->dev->queue_count; i++)
+        free(server->records[i].resubmit);
+    free(server->records);
+    free(server->rings);
+    free(server);
 }
 
 int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, const char *name,
@@ -277,14 +398,11 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
 {
     struct bh_vhost_user *server;
     int event, err = BH_ERR_NOMEM;
-    if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM)
+    if (fd >= 0 ? !is_stream(fd) : !keeper)
         return BH_ERR_INVAL;
     server = calloc(1, sizeof(*server));
     if (!server)
         return BH_ERR_NOMEM;
-    server->rings = calloc(dev->queue_count, sizeof(*server->rings));
-    if (!server->rings)
-        goto free_server;
     server->loop = loop;
     server->dev = dev;
     server->name = name;
@@ -294,19 +412,23 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
     server->withheld = dev->withheld;
     server->limit = (struct bh_diag_limit){.burst = SAY_BURST, .period_ms = SAY_PERIOD_MS};
     server->listen.fd = server->conn.fd = server->backend.fd = server->log.fd = -1;
-    for (uint16_t i = 0; i < dev->queue_count; i++)
-        bh_vu_ring_init(&server->rings[i], server, i);
+    server->journal.keeper = keeper;
+    if (allocate_rings(server))
+        goto free_it;
 
     err = BH_ERR_IO;
     event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (event < 0)
-        goto free_rings;
+        goto free_it;
     bh_vu_memory_init(&server->memory, event);
     err = bh_loop_fd_add(loop, &server->lost, event, BH_LOOP_READ, memory_lost);
     if (err)
         goto close_event;
+    err = bh_vu_journal_open(server);
+    if (err)
+        goto remove_event;
     bh_device_attach(dev, &transport, server);
-    err = start(server, fd, socket_option(fd, SO_ACCEPTCONN) == 1);
+    err = start(server, fd);
     if (err)
         goto detach;
     *out = server;
@@ -314,13 +436,13 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
 
 detach:
     bh_device_detach(dev);
+    bh_vu_journal_close(server);
+remove_event:
     bh_loop_fd_remove(&server->lost);
 close_event:
     close(event);
-free_rings:
-    free(server->rings);
-free_server:
-    free(server);
+free_it:
+    free_server(server);
     return err;
 }
 
@@ -347,10 +469,10 @@ void bh_vhost_user_destroy(struct bh_vhost_user *server)
         return;
     BH_ASSERT(server->stopped);
     bh_vu_memory_fini(&server->memory);
+    bh_vu_journal_close(server);
     bh_loop_fd_remove(&server->lost);
     close(server->lost.fd);
-    free(server->rings);
-    free(server);
+    free_server(server);
 }
 
 const struct bh_vhost_user_counters *bh_vhost_user_counters(const struct bh_vhost_user *server)

@@ -13,7 +13,7 @@
  *   A connection ends by a close at once, then a reset of the device, then a change to an empty memory: both are
  * started and completed like any control operation. Only then is memory unmapped and the next connection accepted.
  *
- *   Room for what comes next: in-flight records are a bh_inflight per ring, laid at ring start.
+ *   All of it can be taken from a process that dies, and gone on with: journal.h tells how.
  *
  * Threading: the loop's thread.   Ownership: as vhost_user.h says.   May block: no.
  */
@@ -21,9 +21,11 @@
 #define TRANSPORTS_VHOST_USER_SERVER_H
 
 #include "transports/vhost_user/codec.h"
+#include "transports/vhost_user/journal.h"
 #include "transports/vhost_user/memory.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/accept.h>
+#include <bulkhead/impl/inflight.h>
 #include <bulkhead/impl/transport.h>
 
 /*
@@ -43,13 +45,32 @@ struct bh_vu_ring {
     bool has_kick; /* SET_VRING_KICK came, with an fd or for polling */
     bool enabled;
     bool started;
-    bool packed;               /* as it was started: a reset forgets the features */
-    bool call_missed;          /* a notification came while there was no call fd */
-    struct bh_loop_fd kick;    /* .fd -1: none */
+    bool left;              /* its next start takes over the in-flight records that it finds (inflight.c) */
+    bool call_missed;       /* a notification came while there was no call fd */
+    struct bh_loop_fd kick; /* .fd -1: none */
     struct bh_loop_timer poll; /* set while the ring runs without a kick fd */
     struct bh_loop_work run;
     int call_fd, err_fd; /* -1: none */
+    uint32_t kick_id, call_id,
+        err_id; /* as the journal keeps them; they mean something where there is an fd */
     bool kick_is_socket, call_is_socket, err_is_socket;
+};
+
+/* Of a queue, beside its ring: they are in use until the queue is quiet, whatever the front-end does meanwhile. */
+struct bh_vu_records {
+    struct bh_inflight inflight;
+    uint16_t *resubmit; /* as many as the queue's largest size */
+};
+
+/* The front-end's place for in-flight records (inflight.c). */
+struct bh_vu_inflight {
+    void *map; /* NULL: none was told */
+    size_t map_length;
+    unsigned guard;
+    uint8_t *areas; /* queue i's: at i * stride */
+    uint64_t stride;
+    struct vhost_user_inflight told;
+    uint32_t id;
 };
 
 enum bh_vu_phase {
@@ -65,8 +86,10 @@ struct bh_vu_log {
     void *map; /* NULL: none was told */
     size_t map_length;
     unsigned guard;
-    bool wanted; /* SET_FEATURES holds VHOST_F_LOG_ALL */
-    int fd;      /* of SET_LOG_FD; -1: none */
+    struct vhost_user_log told;
+    uint32_t map_id, fd_id; /* as the journal keeps them */
+    bool wanted;            /* SET_FEATURES holds VHOST_F_LOG_ALL */
+    int fd;                 /* of SET_LOG_FD; -1: none */
 };
 
 /* What the pending message waits for. */
@@ -80,17 +103,16 @@ enum bh_vu_wait {
     BH_VU_WAIT_FEATURES,    /* SET_FEATURES with another set than before: the device is reset first */
 };
 
-#define BH_VU_OUT_MAX (sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX)
-
-/* Bytes coming in and going out on one socket. */
+/* The message that comes in (its bytes are in the journal) and the reply that is made for it. */
 struct bh_vu_wire {
-    uint8_t in[sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX];
-    size_t in_used;
     struct vhost_user_header head;
     int fds[BH_VU_FDS_MAX];
+    uint32_t fd_ids[BH_VU_FDS_MAX];
     unsigned fd_count;
-    uint8_t out[BH_VU_OUT_MAX];
-    size_t out_used, out_done;
+    uint8_t reply[BH_VU_MESSAGE_MAX];
+    uint32_t reply_size; /* 0: none was made, or the journal has it */
+    int reply_fd;        /* goes along; -1: none. Ours until it is sent */
+    uint32_t reply_fd_id;
 };
 
 struct bh_vhost_user {
@@ -107,9 +129,12 @@ struct bh_vhost_user {
     struct bh_loop_fd backend;   /* the channel of BACKEND_REQ; .fd -1: none */
     struct bh_loop_fd lost;      /* eventfd: a SIGBUS took memory away */
     struct bh_loop_work settled; /* between connections: accept, end, or stop */
+    struct bh_loop_work resumed; /* a message that a former process has taken in is to be handled */
     enum bh_vu_phase phase;
     bool stopping, stopped;
 
+    struct bh_vu_journal journal;
+    uint32_t conn_id, backend_id;
     struct bh_vu_wire wire;
     enum bh_vu_wait waiting;
     struct bh_vu_message pending;
@@ -121,7 +146,9 @@ struct bh_vhost_user {
     bool config_change_due;      /* CONFIG_CHANGE_MSG waits for room in the channel */
     struct bh_vu_memory memory;
     struct bh_vu_log log;
-    struct bh_vu_ring *rings; /* dev->queue_count */
+    struct bh_vu_inflight inflight;
+    struct bh_vu_ring *rings;      /* dev->queue_count */
+    struct bh_vu_records *records; /* dev->queue_count */
     struct bh_diag_limit limit;
     struct bh_vhost_user_counters counters;
 };
@@ -147,20 +174,23 @@ void bh_vu_close(struct bh_vhost_user *server, const char *why);
  * Read until a whole message is there. BH_OK: `message` and wire->fds are it; BH_ERR_AGAIN; BH_ERR_CLOSED: the peer
  * is gone (*why set when in mid-message); BH_ERR_PROTO with *why.
  */
-int bh_vu_wire_receive(struct bh_vu_wire *wire, int fd, struct bh_vu_message *message,
+int bh_vu_wire_receive(struct bh_vhost_user *server, struct bh_vu_message *message,
                        const char **why) BH_MUST_USE;
+void bh_vu_wire_init(struct bh_vu_wire *wire);
+/* The fds of the message and the reply in the current image. BH_ERR_NOENT: one was not kept. */
+int bh_vu_wire_restore(struct bh_vhost_user *server) BH_MUST_USE;
 /* Close the fds of the last message that nobody took. */
 void bh_vu_wire_close_fds(struct bh_vu_wire *wire);
-/* Take fd `at` of the message; the caller owns it. */
+/* Take fd `at` of the message; the caller owns it. The journal keeps it under wire->fd_ids[at]. */
 int bh_vu_wire_take_fd(struct bh_vu_wire *wire, unsigned at);
-/* Lay a reply out for sending. At most one is under way. */
+/* Make the reply. It is sent when the journal has it; at most one is under way. */
 void bh_vu_wire_reply(struct bh_vu_wire *wire, uint32_t request, const void *payload, uint32_t size);
+/* An fd to go with the reply that was just made; it is ours now. */
+void bh_vu_wire_reply_fd(struct bh_vhost_user *server, int fd);
+void bh_vu_wire_drop_reply_fd(struct bh_vu_wire *wire);
 /* BH_OK: all is sent; BH_ERR_AGAIN: wait for room; BH_ERR_CLOSED. */
-int bh_vu_wire_send(struct bh_vu_wire *wire, int fd) BH_MUST_USE;
-static inline bool bh_vu_wire_sending(const struct bh_vu_wire *wire)
-{
-    return wire->out_used != 0;
-}
+int bh_vu_wire_send(struct bh_vhost_user *server) BH_MUST_USE;
+bool bh_vu_wire_sending(const struct bh_vhost_user *server);
 /* CONFIG_CHANGE_MSG, without waiting for an answer. Same results. */
 int bh_vu_wire_config_change(int fd) BH_MUST_USE;
 
@@ -176,6 +206,8 @@ void bh_vu_waited(struct bh_vhost_user *server, enum bh_control control, unsigne
 /* The device's config changed: tell the front-end, where it gave us a channel. */
 void bh_vu_config_changed(struct bh_vhost_user *server);
 void bh_vu_close_backend(struct bh_vhost_user *server);
+/* The channel is `fd`, ours now, kept under `id`. BH_ERR_INVAL: one that cannot be waited for. */
+int bh_vu_adopt_backend(struct bh_vhost_user *server, int fd, uint32_t id) BH_MUST_USE;
 
 /* --- log.c ----------------------------------------------------------------------------------------------- */
 
@@ -183,6 +215,23 @@ void bh_vu_close_backend(struct bh_vhost_user *server);
 void bh_vu_log_apply(struct bh_vhost_user *server);
 /* The connection ended: the log is the front-end's no more. */
 void bh_vu_log_forget(struct bh_vhost_user *server);
+/* The map that a former process had. BH_ERR_PROTO with *why. */
+int bh_vu_log_restore(struct bh_vhost_user *server, const struct vhost_user_log *told, uint32_t id,
+                      const char **why) BH_MUST_USE;
+
+/* --- inflight.c ------------------------------------------------------------------------------------------ */
+
+/* No queue runs any more: the records are the front-end's no more. */
+void bh_vu_inflight_forget(struct bh_vhost_user *server);
+/* The place that a former process had. BH_ERR_PROTO with *why. */
+int bh_vu_inflight_restore(struct bh_vhost_user *server, const struct vhost_user_inflight *told, uint32_t id,
+                           const char **why) BH_MUST_USE;
+/*
+ * A ring is about to start: lay its records, or take over those that are there, *taken_over, and setup->state is where
+ * they say. BH_ERR_PROTO: they make no sense; BH_ERR_RANGE: there is too little room; BH_ERR_FAULT, BH_ERR_PENDING.
+ */
+int bh_vu_ring_lay_records(struct bh_vu_ring *ring, struct bh_virtq_setup *setup,
+                           bool *taken_over) BH_MUST_USE;
 
 /* --- ring.c ---------------------------------------------------------------------------------------------- */
 
@@ -195,12 +244,12 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring);
 void bh_vu_ring_stopped(struct bh_vu_ring *ring);
 /* Nothing of the front-end's is used any more; the device resets the queue itself. `forget`: its fds and settings too. */
 void bh_vu_ring_clear(struct bh_vu_ring *ring, bool forget);
-/* The new fd (or -1) becomes the ring's. BH_ERR_INVAL: one that cannot be waited for. */
-int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd) BH_MUST_USE;
+/* The new fd (or -1), kept under `id`, becomes the ring's. BH_ERR_INVAL: one that cannot be waited for. */
+int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd, uint32_t id) BH_MUST_USE;
 /* GET_VRING_BASE or a reset: no start until SET_VRING_KICK comes again. */
 void bh_vu_ring_drop_kick(struct bh_vu_ring *ring);
-void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd);
-void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd);
+void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd, uint32_t id);
+void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd, uint32_t id);
 void bh_vu_ring_notify(struct bh_vu_ring *ring);
 void bh_vu_ring_wake(struct bh_vu_ring *ring);
 void bh_vu_ring_error(struct bh_vu_ring *ring);

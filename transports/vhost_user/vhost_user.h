@@ -31,6 +31,7 @@ struct bh_vhost_user_owner {
 
 struct bh_vhost_user_counters {
     uint32_t connections;
+    uint32_t resumed; /* of them, those that a former process had begun */
     uint32_t messages;
     uint32_t malformed;        /* connections closed for what the peer sent */
     uint32_t refused;          /* messages that were well formed and answered with an error */
@@ -44,8 +45,9 @@ struct bh_vhost_user_counters {
  * caller's. BH_ERR_INVAL: no Unix stream socket; BH_ERR_NOMEM; BH_ERR_IO.
  *
  * `keeper` may be NULL; it outlives the server. With one, this process may be killed at any moment: its successor, given
- * the same options and what the keeper kept, goes on with the connection where it stood (docs/recovery.md). Such a
- * successor of a process that served a connected socket has `fd` -1.
+ * the same device, the same `fd` and what the keeper kept, goes on with the connection where it stood
+ * (docs/recovery.md). The successor of a process that served a connected socket may also have `fd` -1: BH_ERR_NOENT when
+ * nothing was kept for it.
  */
 int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, const char *name,
                          struct bh_diag_sink *sink, struct bh_keeper *keeper,

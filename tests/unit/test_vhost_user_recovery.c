@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A device process is killed: at each of its system calls during a set-up, again and again after a few of them, and at
+ * random moments under traffic. The front-end never notices: each message is answered once and rightly, each request
+ * comes back once and rightly, no notification is lost, and in the end nothing is kept any more.
+ */
+#include "tests/unit/recovery_rig.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+struct variant {
+    const char *name;
+    uint64_t ring_bits;
+    bool inflight; /* the front-end has its own place for in-flight records */
+};
+
+#define BIT(feature) (UINT64_C(1) << BH_F_##feature)
+
+static const struct variant variants[] = {
+    {"split", 0, false},
+    {"packed", BIT(RING_PACKED), false},
+    {"split, event_idx, in-flight area", BIT(EVENT_IDX), true},
+    {"packed, event_idx, in-flight area", BIT(RING_PACKED) | BIT(EVENT_IDX), true},
+    {"split, in_order", BIT(IN_ORDER), false},
+    {"packed, in_order", BIT(RING_PACKED) | BIT(IN_ORDER), false},
+};
+
+static bool is_packed(const struct rec_front *front)
+{
+    return front->ring_bits >> BH_F_RING_PACKED & 1;
+}
+
+static uint32_t first_base(const struct rec_front *front)
+{
+    return is_packed(front) ? 0x80008000u : 0;
+}
+
+/* --- a whole set-up -------------------------------------------------------------------------------------- */
+
+static void check_config(struct rec_front *front, uint8_t byte)
+{
+    struct {
+        struct vhost_user_config_header head;
+        uint8_t bytes[8];
+    } config = {{0, 8, 0}, {0}};
+    front_send(front, VHOST_USER_GET_CONFIG, 0, &config, sizeof(config), -1);
+    front_reply(front, VHOST_USER_GET_CONFIG, &config, sizeof(config), NULL);
+    for (unsigned i = 0; i < sizeof(config.bytes); i++)
+        CHECK(config.bytes[i] == byte);
+}
+
+static void write_config(struct rec_front *front, uint8_t byte)
+{
+    struct {
+        struct vhost_user_config_header head;
+        uint8_t bytes[8];
+    } config = {{0, 8, 0}, {0}};
+    memset(config.bytes, byte, sizeof(config.bytes));
+    front_tell(front, VHOST_USER_SET_CONFIG, &config, sizeof(config), -1);
+}
+
+static void change_region(struct rec_front *front, uint32_t request)
+{
+    const struct vhost_user_mem_region more = {
+        0, {REC_BASE + 0x10000000, front->guest.size, REC_USER + 0x10000000, 0}};
+    front_tell(front, request, &more, sizeof(more), request == VHOST_USER_ADD_MEM_REG ? front->guest.fd : -1);
+}
+
+static void some_traffic(struct rec_front *front, unsigned count)
+{
+    for (unsigned q = 0; q < REC_QUEUES; q++)
+        CHECK(front_add(front, q, count) == count);
+    for (unsigned q = 0; q < REC_QUEUES; q++)
+        front_drain(front, q);
+}
+
+/* Where ring 0 stands after all that was sent: two descriptors each. */
+static uint32_t expected_base(const struct rec_front *front)
+{
+    const uint32_t slots = (uint32_t)front->done[0] * 2;
+    uint32_t half;
+    if (!is_packed(front))
+        return (uint32_t)front->done[0];
+    half = slots % REC_SIZE | (slots / REC_SIZE % 2 ? 0 : VHOST_USER_PACKED_WRAP);
+    return half << 16 | half;
+}
+
+static int set_up(struct rec *rec, void *how)
+{
+    const struct variant *variant = how;
+    struct rec_front front;
+    uint32_t base;
+    uint8_t more;
+    front_init(&front, rec->peer, variant->ring_bits);
+    front_negotiate(&front);
+    check_config(&front, 0);
+    write_config(&front, 7);
+    if (variant->inflight)
+        front_ask_inflight(&front);
+    front_share(&front);
+    change_region(&front, VHOST_USER_ADD_MEM_REG);
+    for (unsigned q = 0; q < REC_QUEUES; q++)
+        front_start_ring(&front, q, first_base(&front));
+    front_tell_u64(&front, VHOST_USER_SET_STATUS, 15);
+    CHECK(front_get(&front, VHOST_USER_GET_STATUS) == 15);
+    some_traffic(&front, 9);
+    change_region(&front, VHOST_USER_REM_MEM_REG);
+    base = front_stop_ring(&front, 0);
+    CHECK(base == expected_base(&front));
+    front_start_ring(&front, 0, base);
+    some_traffic(&front, 9);
+    check_config(&front, 7);
+    front_tell(&front, VHOST_USER_RESET_DEVICE, NULL, 0, -1);
+    CHECK(front_get(&front, VHOST_USER_GET_STATUS) == 0);
+    CHECK(recv(front.fd, &more, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN); /* no answer too many */
+    return 0;
+}
+
+/* --- stepping -------------------------------------------------------------------------------------------- */
+
+/* The traced device process stops at its SIGSTOP first. False: nobody may trace here. */
+static bool first_stop(struct rec *rec)
+{
+    int status;
+    assert_int_equal(waitpid(rec->device, &status, __WALL), rec->device);
+    if (!WIFSTOPPED(status))
+        return false;
+    assert_int_equal(ptrace(PTRACE_SETOPTIONS, rec->device, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL),
+                     0);
+    assert_int_equal(ptrace(PTRACE_SYSCALL, rec->device, NULL, NULL), 0);
+    return true;
+}
+
+/* When to kill: returns how many stops the next process has, given those that ran before it; 0: it is left alone. */
+struct plan {
+    unsigned (*lifetime)(struct plan *plan, unsigned starts);
+    unsigned first;
+    unsigned seed;
+};
+
+static void next_process(struct rec *rec, struct plan *plan, unsigned *left)
+{
+    *left = plan->lifetime(plan, rec->starts);
+    rec_start_device(rec, *left > 0);
+    if (*left > 0 && !first_stop(rec))
+        skip();
+}
+
+/* Run a set-up under the plan, to the end. Returns how often the device process was killed. */
+static unsigned run(const struct variant *variant, struct plan *plan)
+{
+    struct rec rec;
+    unsigned left, kills = 0;
+    bool device_ended = false, front_ended = false;
+    rec_open(&rec);
+    next_process(&rec, plan, &left);
+    rec_start_front(&rec, set_up, (void *)(uintptr_t)variant);
+    while (!front_ended || !device_ended) {
+        int status;
+        const pid_t pid = waitpid(-1, &status, __WALL);
+        rec_keep(&rec);
+        if (pid == rec.front) {
+            front_ended = true;
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                fail_msg("%s: the front-end noticed (first life %u stops, %u kills)", variant->name,
+                         plan->first, kills);
+        } else if (WIFSTOPPED(status) && --left == 0) {
+            rec_kill_device(&rec);
+            kills++;
+            next_process(&rec, plan, &left);
+        } else if (WIFSTOPPED(status)) {
+            const int signal = WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
+            assert_int_equal(ptrace(PTRACE_SYSCALL, rec.device, NULL, (void *)(intptr_t)signal), 0);
+        } else {
+            device_ended = true;
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                fail_msg("%s: the device process ended by itself (first life %u stops, status 0x%x)",
+                         variant->name, plan->first, (unsigned)status);
+        }
+    }
+    rec_close(&rec);
+    return kills;
+}
+
+static unsigned once(struct plan *plan, unsigned starts)
+{
+    return starts == 0 ? plan->first : 0;
+}
+
+static unsigned environment(const char *name, unsigned otherwise)
+{
+    const char *text = getenv(name);
+    return text ? (unsigned)strtoul(text, NULL, 0) : otherwise;
+}
+
+/*
+ * BH_RECOVERY_STRIDE: every n-th stop (two a system call) is one at which the process is killed; BH_RECOVERY_OFFSET is
+ * the first. With 1 all of them are.
+ */
+static void killed_at_its_system_calls_during_a_set_up(void **state)
+{
+    const unsigned stride = environment("BH_RECOVERY_STRIDE", 37);
+    (void)state;
+    for (unsigned v = 0; v < 4; v++) {
+        struct plan plan = {.lifetime = once};
+        unsigned runs = 0;
+        for (plan.first = 1 + (environment("BH_RECOVERY_OFFSET", 0) + v * 11) % stride;
+             run(&variants[v], &plan); plan.first += stride)
+            runs++;
+        assert_true(runs > 10);
+        print_message("%s: %u kills up to stop %u\n", variants[v].name, runs, plan.first);
+    }
+}
+
+static unsigned short_lives(struct plan *plan, unsigned starts)
+{
+    plan->seed = plan->seed * 1103515245u + 12345u;
+    return plan->first + (plan->seed >> 16) % plan->first;
+}
+
+/* Long enough to come up and to do a little; then the next one. */
+static void successors_that_live_short(void **state)
+{
+    (void)state;
+    for (unsigned v = 0; v < 4; v++) {
+        struct plan plan = {.lifetime = short_lives, .first = 150, .seed = v};
+        const unsigned kills = run(&variants[v], &plan);
+        assert_true(kills > 3);
+        print_message("%s: %u kills\n", variants[v].name, kills);
+    }
+}
+
+/* --- traffic --------------------------------------------------------------------------------------------- */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Until something comes through the pipe, keep both rings busy; then let them run dry. */
+struct traffic {
+    const struct variant *variant;
+    int go_on[2];
+};
+
+static int keep_busy(struct rec *rec, void *how)
+{
+    const struct traffic *traffic = how;
+    struct pollfd go_on = {.fd = traffic->go_on[0], .events = POLLIN};
+    struct rec_front front;
+    unsigned turn = 0;
+    front_init(&front, rec->peer, traffic->variant->ring_bits);
+    front_negotiate(&front);
+    if (traffic->variant->inflight)
+        front_ask_inflight(&front);
+    front_share(&front);
+    for (unsigned q = 0; q < REC_QUEUES; q++)
+        front_start_ring(&front, q, first_base(&front));
+    while (poll(&go_on, 1, 0) == 0) {
+        uint64_t since = now_ms();
+        unsigned moved = 0;
+        for (unsigned q = 0; q < REC_QUEUES; q++)
+            front_add(&front, q, 1 + turn++ % 5);
+        /* Notifications are asked for and waited for: one that is lost would stop everything. */
+        while (!moved) {
+            bool rest = true;
+            for (unsigned q = 0; q < REC_QUEUES; q++)
+                rest &= !bh_drv_ring_arm(&front.queue[q].ring);
+            if (rest)
+                front_wait(&front, 1000);
+            for (unsigned q = 0; q < REC_QUEUES; q++)
+                moved += front_take(&front, q);
+            CHECK(now_ms() - since < REC_WAIT_MS);
+        }
+    }
+    for (unsigned q = 0; q < REC_QUEUES; q++) {
+        front_drain(&front, q);
+        CHECK(front.sent[q] == front.done[q]);
+        CHECK(front.done[q] > 100);
+    }
+    return 0;
+}
+
+static void kill_under_traffic(const struct variant *variant, unsigned kills, unsigned seed)
+{
+    struct traffic traffic = {.variant = variant};
+    struct rec rec;
+    int status;
+    rec_open(&rec);
+    assert_int_equal(pipe(traffic.go_on), 0);
+    rec_start_device(&rec, false);
+    rec_start_front(&rec, keep_busy, &traffic);
+    for (unsigned i = 0; i < kills; i++) {
+        seed = seed * 1103515245u + 12345u;
+        usleep(200 + (seed >> 16) % 6000);
+        rec_kill_device(&rec);
+        rec_start_device(&rec, false);
+    }
+    usleep(20000); /* the last one is to be seen at work */
+    rec_keep(&rec);
+    assert_int_equal(write(traffic.go_on[1], "", 1), 1);
+    assert_int_equal(waitpid(rec.front, &status, 0), rec.front);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("%s: the front-end noticed (seed %u)", variant->name, seed);
+    rec_wait_device(&rec);
+    rec_close(&rec);
+    close(traffic.go_on[0]);
+    close(traffic.go_on[1]);
+}
+
+static void killed_at_random_moments_under_traffic(void **state)
+{
+    const unsigned kills = environment("BH_RECOVERY_KILLS", 40), seed = environment("BH_RECOVERY_SEED", 1);
+    (void)state;
+    for (unsigned v = 0; v < BH_COUNT(variants); v++)
+        kill_under_traffic(&variants[v], kills, seed + v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_at_its_system_calls_during_a_set_up),
+        cmocka_unit_test(successors_that_live_short),
+        cmocka_unit_test(killed_at_random_moments_under_traffic),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
