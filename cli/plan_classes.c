@@ -9,6 +9,7 @@
 #include "devices/console/console_options.h"
 #include "devices/net/net_options.h"
 #include "devices/rng/rng_options.h"
+#include "devices/vsock/vsock_options.h"
 #include "programs/device.h"
 
 static const char *const blk_stores[] = {"blk-file", "ram-size", "null-size", NULL};
@@ -28,6 +29,7 @@ const struct bh_plan_class bh_plan_classes[] = {
      .one_of = blk_stores},
     {.name = "console", .virtio_id = 3, .options = bh_console_options},
     {.name = "rng", .virtio_id = 4, .options = bh_rng_options},
+    {.name = "vsock", .virtio_id = 19, .options = bh_vsock_options},
     {.name = NULL},
 };
 

@@ -83,9 +83,11 @@ const struct bh_verb bh_verb_restart = {
     .name = "restart",
     .words = "NAME",
     .summary = "Stop and start one domain or device",
-    .text = "NAME is a domain (linux-a) or one of its devices (linux-a.disk). A device takes its domain "
-            "along, whose front-end cannot\n"
-            "reconnect. What had failed for good starts again, and its count of restarts begins anew.",
+    .text = "NAME is a domain (linux-a) or one of its devices (linux-a.disk). A device goes on from "
+            "what it left to be kept, with the\n"
+            "program that is there now, and its domain does not notice; one that left nothing takes its "
+            "domain along.\n"
+            "What had failed for good starts again, and its count of restarts begins anew.",
     .options = options,
     .run = run,
 };

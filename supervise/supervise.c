@@ -71,13 +71,15 @@ static void lose(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_u
 }
 
 /*
- * A unit that is wanted is gone, for a reason that its policy knows. Whoever waits for one that resumes is served by
+ * A unit that is wanted is gone, for a reason that its policy knows. One that had its whole time to become ready, and
+ * never was, is not tried again: whoever asked for it waits for an answer, and another such time would end the same. Whoever waits for one that resumes is served by
  * none meanwhile: the first time in a window it starts at once.
  */
 static void gone_badly(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_unit_cause cause)
 {
     const struct bh_unit *unit = unit_of(sup, live);
-    if (unit->restart == BH_UNIT_NEVER || !charge(sup, live)) {
+    const bool never_came = cause == BH_CAUSE_NOT_READY && !live->was_ready;
+    if (unit->restart == BH_UNIT_NEVER || never_came || !charge(sup, live)) {
         lose(sup, live, cause);
         return;
     }

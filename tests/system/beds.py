@@ -82,6 +82,7 @@ class Programs:
         """
         path = self.folder / f"{name}.sock"
         notify = self.folder / f"{name}.notify"
+        notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(notify))
             ready.settimeout(0.2)
@@ -207,14 +208,24 @@ def vhost_user(device_class, path, version, options="", pairs=1):
     return arguments + ["-device", f"vhost-user-{device_class}-pci,chardev={device_class}c{options}"]
 
 
-def run_qemu(programs, qemu, test, arguments, extra=(), limit=120, words=""):
-    """Boots Debian's arm64 kernel under a QEMU with the given devices, runs one test in it, returns its Verdict."""
-    folder = programs.folder
-    command = machine(qemu, "1G" if extra else "256M") + ["-serial", "stdio", "-kernel", pieces.get("kernel-arm64") / "Image", "-initrd",
-                               ramdisk("arm64", folder, extra), "-append",
-                               f"console=ttyAMA0 quiet panic=-1 bulkhead.test={test} {words}", *arguments]
-    process = programs.start(command, "qemu")
+def guest_command(programs, qemu, test, arguments, extra=(), words=""):
+    """The command that boots Debian's arm64 kernel under a QEMU with the given devices and runs one test in it."""
+    return machine(qemu, "1G" if extra else "256M") + [
+        "-serial", "stdio", "-kernel", pieces.get("kernel-arm64") / "Image", "-initrd",
+        ramdisk("arm64", programs.folder, extra), "-append",
+        f"console=ttyAMA0 quiet panic=-1 bulkhead.test={test} {words}", *arguments]
+
+
+def run_qemu(programs, qemu, test, arguments, extra=(), limit=120, words="", during=None):
+    """Boots that guest and returns its Verdict.
+
+    `during` is called with the process while it runs; the guest's early console is its stdin.
+    """
+    process = programs.start(guest_command(programs, qemu, test, arguments, extra, words), "qemu",
+                             stdin=subprocess.PIPE if during else subprocess.DEVNULL)
     try:
+        if during:
+            during(process)
         process.wait(limit)
     except subprocess.TimeoutExpired:
         raise AssertionError(f"the guest did not end within {limit} s:\n{programs.log('qemu')[-4000:]}") from None

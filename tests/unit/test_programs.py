@@ -24,7 +24,7 @@ GET_FEATURES, VERSION, REPLY = 1, 1, 4
 def extra(program):
     """What a class cannot do without."""
     return {"bulkhead-blk": ["--ram-size=1M"], "bulkhead-net": ["--port=null"],
-            "bulkhead-console": ["--port=none"]}.get(program.name, [])
+            "bulkhead-console": ["--port=none"], "bulkhead-vsock": ["--guest-cid=3"]}.get(program.name, [])
 
 
 def features_of(peer):
@@ -179,7 +179,7 @@ class Program(unittest.TestCase):
             self.assertEqual(info["options"]["features"], "-packed")
             for word in extra(program):
                 name, value = word.removeprefix("--").split("=")
-                self.assertEqual(info["options"][name], {"1M": 1 << 20}.get(value, value))
+                self.assertEqual(info["options"][name], {"1M": 1 << 20, "3": 3}.get(value, value))
             status = client.ask(op="status")
             self.assertTrue(status["connected"])
             self.assertNotIn(34, status["offered"])

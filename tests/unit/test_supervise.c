@@ -193,6 +193,41 @@ static void never_ready_is_stopped_and_judged(void **state)
     get_ready(&rig, 3, 1603);
 }
 
+static void one_that_was_never_ready_is_not_tried_again(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_up(&rig.sup, 1);
+    get_ready(&rig, 0, 1);
+    expect(&rig, 1, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_STARTED, 1);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_FAILED, 10); /* it ends at once: that is tried again */
+    assert_int_equal(rig.live[1].state, BH_UNIT_BACKOFF);
+    bh_supervisor_tick(&rig.sup, 110);
+    expect(&rig, 1, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_STARTED, 110);
+    bh_supervisor_tick(&rig.sup, 1110); /* its whole time went by: that is not */
+    expect(&rig, 1, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 1, BH_EVENT_ENDED, 1111);
+    assert_int_equal(rig.live[1].state, BH_UNIT_FAILED);
+    assert_int_equal(rig.live[1].cause, BH_CAUSE_NOT_READY);
+    assert_int_equal(bh_supervisor_failed(&rig.sup), 1);
+}
+
+static void one_that_was_ready_once_is_tried_again(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_FAILED, 10);
+    bh_supervisor_tick(&rig.sup, 110);
+    expect(&rig, 3, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_STARTED, 110);
+    bh_supervisor_tick(&rig.sup, 1110);
+    expect(&rig, 3, BH_ACTION_STOP);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_ENDED, 1111);
+    assert_int_equal(rig.live[3].state, BH_UNIT_BACKOFF);
+}
+
 static void reboots_are_counted(void **state)
 {
     struct rig rig;
@@ -631,6 +666,8 @@ int main(void)
         cmocka_unit_test(restarts_end_at_the_limit),
         cmocka_unit_test(power_off_is_no_failure),
         cmocka_unit_test(never_ready_is_stopped_and_judged),
+        cmocka_unit_test(one_that_was_never_ready_is_not_tried_again),
+        cmocka_unit_test(one_that_was_ready_once_is_tried_again),
         cmocka_unit_test(reboots_are_counted),
         cmocka_unit_test(restart_of_a_device_stops_its_domain_first),
         cmocka_unit_test(cut_off_device_resumes_and_its_domain_lives_on),

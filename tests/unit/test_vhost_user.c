@@ -254,6 +254,29 @@ static void status_is_kept_and_zero_resets(void **state)
     rig_close(&rig);
 }
 
+/* QEMU 7.2 stops a guest by SET_STATUS 0 and asks for the rings' places only then. */
+static void a_status_of_zero_leaves_the_rings_place_to_be_asked_for(void **state)
+{
+    (void)state;
+    for (unsigned l = 0; l < BH_COUNT(layouts); l++) {
+        struct rig rig;
+        uint32_t base = 0;
+        rig_open(&rig, false, NULL);
+        rig_up(&rig, layouts[l]);
+        for (unsigned i = 0; i < 5; i++)
+            rig_add(&rig, 0, 16);
+        rig_pump(&rig);
+        assert_int_equal(rig_take(&rig, 0), 5);
+        assert_int_equal(rig_ask_u64(&rig, VHOST_USER_SET_STATUS, 0), 0);
+        assert_int_equal(get_base(&rig, 0, &base), 8);
+        assert_int_equal(base, layouts[l] ? 0x80058005 : 5);
+        assert_int_equal(rig_ask(&rig, VHOST_USER_RESET_DEVICE, NULL, 0, NULL, 0), 0);
+        assert_int_equal(get_base(&rig, 0, &base), 8);
+        assert_int_equal(base, 0);
+        rig_close(&rig);
+    }
+}
+
 static void a_reset_is_answered_when_nothing_is_in_flight(void **state)
 {
     struct rig rig;
@@ -463,6 +486,7 @@ int main(void)
         cmocka_unit_test(features_never_offered_are_refused_and_counted),
         cmocka_unit_test(features_change_between_two_drivers_but_not_under_running_rings),
         cmocka_unit_test(status_is_kept_and_zero_resets),
+        cmocka_unit_test(a_status_of_zero_leaves_the_rings_place_to_be_asked_for),
         cmocka_unit_test(a_reset_is_answered_when_nothing_is_in_flight),
         cmocka_unit_test(config_is_read_written_and_its_change_told),
         cmocka_unit_test(a_region_goes_when_nothing_in_flight_uses_it),

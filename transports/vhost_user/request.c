@@ -249,17 +249,25 @@ void bh_vu_handle(struct bh_vhost_user *server)
     settle(server, result, why);
 }
 
-/* The driver's side of a reset: rings begin anew, by SET_VRING_KICK. The call fds stay, QEMU tells them only once. */
-static void reset_rings(struct bh_vhost_user *server, bool disable)
+/*
+ * The driver's side of a reset: rings begin anew, by SET_VRING_KICK. The call fds stay, QEMU tells them only once. So
+ * does a ring's place, but for RESET_DEVICE: QEMU 7.2 sends SET_STATUS 0 when it stops a guest, and asks for the place
+ * only then.
+ */
+static void reset_rings(struct bh_vhost_user *server)
 {
+    const bool all = server->pending.request == VHOST_USER_RESET_DEVICE;
     for (unsigned i = 0; i < server->dev->queue_count; i++) {
         struct bh_vu_ring *ring = &server->rings[i];
+        if (ring->started)
+            bh_vu_ring_stopped(ring);
         bh_vu_ring_clear(ring, false);
         bh_vu_ring_drop_kick(ring);
-        ring->base = 0;
         ring->left = false;
-        if (disable)
+        if (all) {
+            ring->base = 0;
             ring->enabled = false;
+        }
     }
 }
 
@@ -290,7 +298,7 @@ void bh_vu_waited(struct bh_vhost_user *server, enum bh_control control, unsigne
     case BH_VU_WAIT_FEATURES:
         if (control != BH_CONTROL_RESET)
             return;
-        reset_rings(server, server->pending.request == VHOST_USER_RESET_DEVICE);
+        reset_rings(server);
         if (server->waiting == BH_VU_WAIT_FEATURES)
             result = accept_features(server, &why);
         break;

@@ -23,9 +23,9 @@ void bh_vu_ring_init(struct bh_vu_ring *ring, struct bh_vhost_user *server, uint
 
 /* --- where a ring stands --------------------------------------------------------------------------------- */
 
-static uint32_t encode_base(const struct bh_device *dev, struct bh_virtq_state state)
+static uint32_t encode_base(bool packed, struct bh_virtq_state state)
 {
-    if (!bh_device_has(dev, BH_F_RING_PACKED))
+    if (!packed)
         return state.avail;
     return ((state.avail & VHOST_USER_PACKED_INDEX_MASK) | (state.avail_wrap ? VHOST_USER_PACKED_WRAP : 0))
                << VHOST_USER_PACKED_AVAIL_SHIFT |
@@ -195,6 +195,7 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
         return;
     }
     ring->started = true;
+    ring->packed = bh_device_has(dev, BH_F_RING_PACKED);
     ring->left = false;
     listen_for_kicks(ring);
     bh_vu_ring_wake(ring);
@@ -205,7 +206,7 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
 
 void bh_vu_ring_stopped(struct bh_vu_ring *ring)
 {
-    ring->base = encode_base(ring->server->dev, bh_virtq_state(&ring->server->dev->queues[ring->index]));
+    ring->base = encode_base(ring->packed, bh_virtq_state(&ring->server->dev->queues[ring->index]));
     bh_vu_ring_clear(ring, false);
 }
 

@@ -45,6 +45,7 @@ struct bh_vu_ring {
     bool has_kick; /* SET_VRING_KICK came, with an fd or for polling */
     bool enabled;
     bool started;
+    bool packed;            /* as it was started: a reset forgets the features */
     bool left;              /* its next start takes over the in-flight records that it finds (inflight.c) */
     bool call_missed;       /* a notification came while there was no call fd */
     struct bh_loop_fd kick; /* .fd -1: none */
