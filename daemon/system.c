@@ -8,6 +8,7 @@
  * system has become ready, has failed to, or is down.
  */
 #include "daemon/system.h"
+#include "daemon/metrics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -287,6 +288,14 @@ static void remove_signals(struct system *system)
     bh_loop_signal_remove(&system->term);
 }
 
+/* A system runs without its page of counters as well. */
+static void open_metrics(struct system *system)
+{
+    const int err = metrics_open(system, &system->metrics);
+    if (err && err != BH_ERR_UNSUPPORTED)
+        bh_warn(&system->sink, NULL, NULL, "metrics.sock cannot be served: %s", bh_err_text(err));
+}
+
 static int run_loop(struct system *system)
 {
     control_broadcast(system, json_pack("{s:s, s:s, s:s, s:i, s:b}", "event", "begin", "system",
@@ -295,6 +304,7 @@ static int run_loop(struct system *system)
     if (!system->contained)
         bh_note(&system->sink,
                 "no pid namespace can be made here: a killed daemon's children end by PDEATHSIG alone");
+    open_metrics(system);
     bh_supervisor_up(&system->supervisor, now_ms());
     settle_soon(system);
     return bh_loop_run(system->loop);
@@ -342,6 +352,7 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
         err = run_loop(system);
     if (!err)
         err = system->result;
+    metrics_close(system->metrics);
     close_units(system);
     notify_close(system);
     remove_signals(system);

@@ -62,6 +62,7 @@ struct unit {
 
 struct ask;
 struct stats;
+struct metrics;
 
 struct client {
     struct system *system;
@@ -97,6 +98,7 @@ struct system {
     struct bh_accept control_accept;
     int notify_fd, control_fd;
     struct client clients[CLIENTS_MAX];
+    struct metrics *metrics; /* NULL: not served */
     uint64_t began_ns;
     bool ready_said, going_down, contained;
     int result; /* enum bh_err: why it goes down */
