@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `bulkhead console`: attach this terminal to a domain's console until Ctrl-] (or the end of stdin) leaves it.
+ * `bulkhead console`: attach this terminal to a domain's console until Ctrl-] (or the end of stdin) leaves it. The
+ * guest is told the terminal's size, at first and when it changes, over a second connection: the first is the bytes.
  */
 #include "cli/running.h"
 
@@ -9,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -26,7 +28,7 @@ static const struct bh_option options[] = {
 
 /* The terminal as it was: put back on every way out, signals too. */
 static struct termios former;
-static volatile sig_atomic_t is_raw, ended;
+static volatile sig_atomic_t is_raw, ended, resized;
 
 static void restore(void)
 {
@@ -38,6 +40,11 @@ static void restore(void)
 static void end_signal(int signo)
 {
     ended = 1;
+}
+
+static void window_signal(int signo)
+{
+    resized = 1;
 }
 
 static void make_raw(void)
@@ -86,19 +93,63 @@ static bool show(int fd)
     return got > 0 && write_all(STDOUT_FILENO, bytes, (size_t)got);
 }
 
-/* Returns whether it was left (true) or the console went away. */
-static bool talk(int fd)
+/* --- the terminal's size ----------------------------------------------------------------------------------- */
+
+struct sizes {
+    struct bh_client client; /* .fd -1: there is no terminal, or nobody to be told */
+    const char *device;
+    bool asked; /* an answer is on its way */
+};
+
+/* Several changes while an answer is on its way are one. */
+static void tell_size(struct sizes *sizes)
 {
-    struct pollfd watched[] = {{STDIN_FILENO, POLLIN, 0}, {fd, POLLIN, 0}};
+    struct winsize size;
+    if (sizes->client.fd < 0 || sizes->asked || !resized)
+        return;
+    resized = 0;
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) || !size.ws_col || !size.ws_row)
+        return;
+    json_t *request = json_pack("{s:s, s:{s:s, s:{s:i, s:i}}}", "name", sizes->device, "request", "op",
+                                "resize", "args", "cols", (int)size.ws_col, "rows", (int)size.ws_row);
+    if (bh_client_send(&sizes->client, "device", request))
+        bh_client_close(&sizes->client);
+    else
+        sizes->asked = true;
+}
+
+/* Whatever is answered: a size that nobody takes is no reason to leave. */
+static void take_answer(struct sizes *sizes)
+{
+    json_t *answer;
+    const int err = bh_client_read(&sizes->client, 0, &answer);
+    if (err == BH_ERR_TIMEOUT)
+        return;
+    if (err)
+        bh_client_close(&sizes->client);
+    else
+        json_decref(answer);
+    sizes->asked = false;
+}
+
+/* Returns whether it was left (true) or the console went away. */
+static bool talk(int fd, struct sizes *sizes, const sigset_t *waiting_mask)
+{
+    struct pollfd watched[] = {{STDIN_FILENO, POLLIN, 0}, {fd, POLLIN, 0}, {-1, POLLIN, 0}};
+    const struct timespec linger = {.tv_nsec = LINGER_MS * 1000000L};
     bool typing = true;
     while (!ended) {
+        tell_size(sizes);
         watched[0].fd = typing ? STDIN_FILENO : -1;
+        watched[2].fd = sizes->client.fd;
         /* The end of a piped stdin: what the guest answers within a moment is still shown. */
-        const int found = poll(watched, 2, typing ? -1 : LINGER_MS);
+        const int found = ppoll(watched, 3, typing ? NULL : &linger, waiting_mask);
         if (found < 0 && errno != EINTR)
             return false;
         if (found == 0)
             return true;
+        if (found > 0 && watched[2].revents)
+            take_answer(sizes);
         if (found > 0 && watched[1].revents && !show(fd))
             return false;
         if (found > 0 && typing && watched[0].revents && !type(fd)) {
@@ -110,22 +161,42 @@ static bool talk(int fd)
     return true;
 }
 
-static int attach(struct bh_client *client, const char *name)
+/* A change of the window is heard while we wait, and at no other time; *waiting_mask is for then. */
+static void hear_signals(sigset_t *waiting_mask)
 {
-    const struct sigaction action = {.sa_handler = end_signal};
+    const struct sigaction end = {.sa_handler = end_signal}, window = {.sa_handler = window_signal};
+    sigset_t blocked;
+    sigaction(SIGTERM, &end, NULL);
+    sigaction(SIGHUP, &end, NULL);
+    sigaction(SIGINT, &end, NULL); /* from outside: typed, it is the guest's */
+    sigaction(SIGWINCH, &window, NULL);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &blocked, waiting_mask);
+}
+
+static int attach(struct bh_client *client, const struct console_values *values, const char *name)
+{
+    struct sizes sizes = {.client.fd = -1};
+    sigset_t waiting_mask;
     json_t *answer;
     if (bh_ask(client, "attach", json_pack("{s:s}", "name", name), &answer))
         return BH_EXIT_NOT_RUNNING;
-    json_decref(answer);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    sigaction(SIGINT, &action, NULL); /* from outside: typed, it is the guest's */
-    if (isatty(STDIN_FILENO))
+    sizes.device = bh_text_of(answer, "name");
+    hear_signals(&waiting_mask);
+    if (isatty(STDIN_FILENO)) {
         fprintf(stderr, "attached to %s; Ctrl-] leaves\n", name);
+        resized = 1;
+        if (bh_client_connect(&sizes.client, values->running.run_dir, values->running.system, NULL))
+            sizes.client.fd = -1;
+    }
     make_raw();
     /* What came right behind the answer is the console's already. */
-    bool left = write_all(STDOUT_FILENO, client->line, client->length) && talk(client->fd);
+    bool left =
+        write_all(STDOUT_FILENO, client->line, client->length) && talk(client->fd, &sizes, &waiting_mask);
     restore();
+    bh_client_close(&sizes.client);
+    json_decref(answer);
     if (isatty(STDIN_FILENO))
         fprintf(stderr, "\n%s %s\n", left ? "left" : "the console went away:", name);
     return left ? BH_EXIT_OK : BH_EXIT_FAILED;
@@ -140,7 +211,7 @@ static int run(const struct bh_verb *verb, int argc, char **argv)
     if (bh_verb_parse(verb, argc, argv, &values, &name, 1, 1, &word_count))
         return BH_EXIT_USAGE;
     const int err = bh_client_connect(&client, values.running.run_dir, values.running.system, NULL);
-    const int code = err ? bh_exit_of(err) : attach(&client, name);
+    const int code = err ? bh_exit_of(err) : attach(&client, &values, name);
     if (!err)
         bh_client_close(&client);
     bh_options_fini(verb->options, &values);
@@ -155,7 +226,8 @@ const struct bh_verb bh_verb_console = {
             "of what it printed is\n"
             "shown first. Everything typed goes to the guest, Ctrl-C too, except Ctrl-], which leaves the "
             "console as it is.\n"
-            "Several terminals may be attached at once.",
+            "Several terminals may be attached at once. The guest's console has the size of the one that was "
+            "attached or resized last.",
     .options = options,
     .run = run,
 };

@@ -157,7 +157,8 @@ static void op_attach(struct client *client, const json_t *request)
                             : "no domain or device has that name");
         return;
     }
-    answer(client, NULL);
+    client_say(client,
+               json_pack("{s:i, s:b, s:s}", "v", PROTOCOL_VERSION, "ok", 1, "name", console->unit->name));
     if (client->fd >= 0)
         console_attach(console, client);
 }

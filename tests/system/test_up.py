@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole systems by the command: up, ps, console, logs, restart, down, in the foreground and detached."""
+import json
 import os
 import pty
 import re
@@ -77,6 +78,39 @@ def test_console_on_a_terminal_is_left_by_its_key(runs, folder):
     assert attached.wait(10) == 0
     assert termios.tcgetattr(slave) == before
     assert runs.report()["state"] == "ready"
+
+
+def test_console_tells_the_guest_the_size_of_the_terminal(runs, folder):
+    """hvc0's size is the terminal's: at first, after each change of the window, and for who attaches later."""
+    pexpect = pytest.importorskip("pexpect")
+    assert runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, CONSOLE))).returncode == 0
+
+    def attach(rows, columns):
+        words = runs.words("console", "linux-a")
+        terminal = pexpect.spawn(words[0], words[1:], env=runs.environment, dimensions=(rows, columns), timeout=20)
+        terminal.expect_exact("Ctrl-] leaves")
+        return terminal
+
+    def has_size(terminal, rows, columns):
+        # The driver hears of it by an interrupt, the shell a moment later.
+        terminal.sendline("until stty size </dev/hvc0 | grep -x '%d %d'; do sleep 0.2; done; echo $((6 * 7))-seen"
+                          % (rows, columns))
+        terminal.expect_exact("42-seen")
+
+    first = attach(31, 97)
+    has_size(first, 31, 97)
+    for rows, columns in ((50, 132), (24, 80), (25, 80)):
+        first.setwinsize(rows, columns)
+        has_size(first, rows, columns)
+    second = attach(40, 100)
+    has_size(second, 40, 100)
+    for terminal in (first, second):
+        terminal.send("\x1d")
+        terminal.expect(pexpect.EOF)
+        terminal.close()
+        assert terminal.exitstatus == 0
+    answers = json.loads(runs.run("stat", "--json", "linux-a.console").stdout)
+    assert answers["devices"][0]["counters"]["device"]["config_refused"] == 0
 
 
 def test_interrupt_in_the_foreground_stops_everything(runs, folder):

@@ -5,14 +5,18 @@ over listening or connected, capabilities, readiness, SIGTERM, and one clear mes
 
 Usage: test_programs.py BULKHEAD-CLASS...
 """
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 import unittest
 from pathlib import Path
 
@@ -295,6 +299,42 @@ class Program(unittest.TestCase):
                 features_of(peer)
             process.terminate()
             self.ends(process, 0)
+
+    def test_console_on_stdio_takes_the_terminal_and_gives_it_back(self):
+        """Raw while it runs, its size followed, Ctrl-C not a signal, Ctrl-] and SIGTERM the ways out [termios(3)]."""
+        program = next(each for each in PROGRAMS if each.name == "bulkhead-console")
+        for way_out in (b"\x03\x1d", signal.SIGTERM):
+            master, slave = pty.openpty()
+            self.addCleanup(os.close, master)
+            self.addCleanup(os.close, slave)
+            before, flags = termios.tcgetattr(slave), fcntl.fcntl(slave, fcntl.F_GETFL)
+            termios.tcsetwinsize(slave, (30, 90))
+            path = str(Path(self.folder.name) / "c")
+            process = subprocess.Popen(
+                [program, "--port=stdio", f"--socket-path={self.path}", f"--control={path}"], stdin=slave, stdout=slave,
+                stderr=subprocess.PIPE, text=True, start_new_session=True,
+                preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+                env=dict(os.environ, NOTIFY_SOCKET=str(Path(self.folder.name) / "n")))
+            self.addCleanup(lambda process=process: process.poll() is None and process.kill())
+            self.wait_for("READY=1")
+            client = Client(path, self)
+            during = termios.tcgetattr(slave)
+            self.assertEqual(during[3] & (termios.ECHO | termios.ICANON | termios.ISIG), 0)
+            self.assertEqual(during[1] & termios.OPOST, 0)
+            self.assertEqual(client.ask(op="status")["config_generation"], 0)
+            for generation, size in enumerate(((40, 100), (41, 100)), 1):
+                termios.tcsetwinsize(master, size)  # the kernel sends SIGWINCH to the foreground
+                deadline = time.monotonic() + WAIT
+                while client.ask(op="status")["config_generation"] != generation:
+                    self.assertLess(time.monotonic(), deadline, "the size was not followed")
+                    time.sleep(0.01)
+            if way_out == signal.SIGTERM:
+                process.send_signal(way_out)
+            else:
+                os.write(master, way_out)
+            self.assertIn("Ctrl-] ends the program", self.ends(process, 0))
+            self.assertEqual(termios.tcgetattr(slave), before)
+            self.assertEqual(fcntl.fcntl(slave, fcntl.F_GETFL), flags)
 
     def test_a_wrong_start_gets_one_message_and_status_2(self):
         program = PROGRAMS[0]
