@@ -72,6 +72,7 @@ def test_console_on_a_terminal_is_left_by_its_key(runs, folder):
                 shown += os.read(master, 4096)
 
     until(b"Ctrl-] leaves")
+    until(b"linux-a:~# ")  # what is typed before the guest's shell is there, its terminal forgets
     os.write(master, b"echo $((6 * 7))-typed\r")
     until(b"42-typed")
     os.write(master, b"\x03\x1d")  # Ctrl-C is the guest's, Ctrl-] ours
