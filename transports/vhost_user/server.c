@@ -344,6 +344,7 @@ static bool is_resumable(const struct bh_vhost_user *server, int fd)
 static int start(struct bh_vhost_user *server, int fd)
 {
     const bool listening = fd >= 0 && socket_option(fd, SO_ACCEPTCONN) == 1;
+    const bool client = fd == BH_VHOST_USER_CLIENT;
     int err = BH_OK;
     if (fd >= 0 && !listening) {
         if (!is_resumable(server, fd))
@@ -358,10 +359,12 @@ static int start(struct bh_vhost_user *server, int fd)
             return err;
         }
     }
-    if (fd < 0 && !server->journal.resumable)
+    if (fd < 0 && !client && !server->journal.resumable)
         return BH_ERR_NOENT;
     if (server->journal.resumable)
         resume(server);
+    else if (client)
+        bh_loop_defer(server->loop, &server->settled, settled);
     if (server->phase != BH_VU_IDLE && listening)
         bh_loop_fd_want(&server->listen, 0);
     return BH_OK;
@@ -398,7 +401,7 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
 {
     struct bh_vhost_user *server;
     int event, err = BH_ERR_NOMEM;
-    if (fd >= 0 ? !is_stream(fd) : !keeper)
+    if (fd >= 0 ? !is_stream(fd) : !keeper && fd != BH_VHOST_USER_CLIENT)
         return BH_ERR_INVAL;
     server = calloc(1, sizeof(*server));
     if (!server)
@@ -444,6 +447,13 @@ close_event:
 free_it:
     free_server(server);
     return err;
+}
+
+int bh_vhost_user_connect(struct bh_vhost_user *server, int fd)
+{
+    if (server->phase != BH_VU_IDLE || server->stopping || server->listen.fd >= 0)
+        return BH_ERR_BUSY;
+    return is_stream(fd) ? open_connection(server, fd) : BH_ERR_INVAL;
 }
 
 void bh_vhost_user_stop(struct bh_vhost_user *server)
