@@ -159,6 +159,7 @@ void bh_vu_close(struct bh_vhost_user *server, const char *why)
     server->wire.reply_size = 0;
     bh_vu_close_backend(server);
     bh_vu_log_forget(server);
+    bh_vu_state_forget(server);
     for (unsigned i = 0; i < server->dev->queue_count; i++)
         bh_vu_ring_clear(&server->rings[i], true);
     server->waiting = BH_VU_WAIT_NONE;
@@ -414,7 +415,7 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
     server->owner = owner;
     server->withheld = dev->withheld;
     server->limit = (struct bh_diag_limit){.burst = SAY_BURST, .period_ms = SAY_PERIOD_MS};
-    server->listen.fd = server->conn.fd = server->backend.fd = server->log.fd = -1;
+    server->listen.fd = server->conn.fd = server->backend.fd = server->log.fd = server->state.fd = -1;
     server->journal.keeper = keeper;
     if (allocate_rings(server))
         goto free_it;
