@@ -11,7 +11,6 @@
 
 struct bh_device_process_values {
     char *socket_path;
-    char *connect;
     uint64_t fd;
     char *features;
     char *control;

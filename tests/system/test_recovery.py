@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends that are killed -9 at random moments and go on, on the same connection, the guest unaware.
+
+The keeper is keeper.py, a manager written from the manual pages, so that any QEMU can be the front-end; the last test
+is our daemon's. About 20 s a guest, 130 s in all; BULKHEAD_FULL=1 kills each disk a hundred times and the others
+twenty times, in 10 minutes.
+"""
+import os
+import random
+import re
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from bedlib import pieces
+from beds import FULL, QEMUS, RING_PACKED, run_qemu, vhost_user
+from keeper import Keeper
+from systems import CONSOLE, Runs, description, domain
+from test_net import host  # noqa: F401 (a fixture)
+
+KILLS = 100 if FULL else 8
+KILLS_OF_OTHERS = 20 if FULL else 6
+SEED = int(os.environ.get("BULKHEAD_SEED", "1"))
+
+
+@pytest.fixture
+def keep(programs):
+    """keep("blk", "--blk-file=...") starts one of our device processes under a keeper."""
+    kept = []
+
+    def start(*arguments, **options):
+        kept.append(Keeper(programs, *arguments, **options))
+        return kept[-1]
+
+    yield start
+    for keeper in kept:
+        keeper.end()
+
+
+@pytest.fixture
+def image(folder):
+    path = folder / "disk.img"
+    with open(path, "wb") as file:
+        file.truncate(64 << 20)
+    return path
+
+
+def wait_for(programs, process, mark, seconds=120):
+    deadline = time.monotonic() + seconds
+    while mark not in programs.log("qemu"):
+        assert process.poll() is None, programs.log("qemu")[-4000:]
+        assert time.monotonic() < deadline, f"the guest does not say {mark!r}: {programs.log('qemu')[-4000:]}"
+        time.sleep(0.05)
+
+
+def kill_under_load(programs, keeper, kills, enough=lambda process: process.stdin.write(b"enough\n"), pause=0.15):
+    """For run_qemu's `during`: once the guest works, kill so often, each time after a while of work, then say enough."""
+    dice = random.Random(SEED)
+
+    def during(process):
+        wait_for(programs, process, "bulkhead-begun")
+        for _ in range(kills):
+            time.sleep(dice.expovariate(1 / pause))
+            keeper.kill_and_wait()
+        enough(process)
+        if process.stdin:
+            process.stdin.flush()
+
+    return during
+
+
+def need(version):
+    qemu = QEMUS[version]()
+    if qemu is None:
+        pytest.skip(f"{version} is not installed")
+    return qemu
+
+
+def matrix(*short):
+    """Every QEMU and ring layout; those not in `short` run only in the whole matrix."""
+    return [pytest.param(version, ring, marks=() if (version, ring) in short else pytest.mark.full)
+            for version in QEMUS for ring in ("split", "packed")]
+
+
+@pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "split"), ("qemu-11", "packed")))
+def test_disk_loses_nothing(programs, keep, image, version, ring):
+    qemu = need(version)
+    disk = keep("blk", f"--blk-file={image}", "--num-queues=2")
+    device = vhost_user("blk", disk.socket_path, version, ",num-queues=2" + (",packed=on" if ring == "packed" else ""))
+    verdict = run_qemu(programs, qemu, "recover-blk", device, extra=[pieces.get("fio-arm64")], limit=300,
+                       during=kill_under_load(programs, disk, KILLS))
+    assert (RING_PACKED in verdict.features["blk"]) == (ring == "packed")
+    assert disk.starts == KILLS + 1
+    disk.check()
+
+
+@pytest.mark.parametrize("version", ["qemu-7.2", pytest.param("qemu-11", marks=pytest.mark.full)])
+def test_entropy_keeps_coming(programs, keep, version):
+    qemu = need(version)
+    rng = keep("rng")
+    verdict = run_qemu(programs, qemu, "recover-rng", vhost_user("rng", rng.socket_path, version),
+                       during=kill_under_load(programs, rng, KILLS_OF_OTHERS))
+    chunks = re.findall(r"^bulkhead-bytes: ([0-9a-f]*)$", verdict.output, re.MULTILINE)
+    assert len(chunks) >= 16 and all(len(chunk) == 128 for chunk in chunks)
+    assert len(set(chunks)) == len(chunks), "the same bytes came twice"
+    assert rng.starts == KILLS_OF_OTHERS + 1
+    rng.check()
+
+
+@pytest.mark.parametrize("version,ring", matrix(("qemu-11", "packed")))
+def test_net_goes_on(programs, keep, host, version, ring):
+    qemu = need(version)
+    host.server.handle_error = lambda *_: None  # connections that end in the midst are what is tried
+    net = keep("net", host.forward)
+    device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
+    verdict = run_qemu(programs, qemu, "recover-net", device, words=f"bulkhead.hostport={host.port}",
+                       during=kill_under_load(programs, net, KILLS_OF_OTHERS, pause=1))
+    assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
+    assert int(re.search(r"^bulkhead-fetched: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 3
+    assert net.starts == KILLS_OF_OTHERS + 1
+    net.check()
+
+
+@pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "split")))
+def test_disk_is_killed_all_through_the_set_up(programs, keep, image, version, ring):
+    """From QEMU's first message on, through the guest's driver's start: each kill as soon as the backend is back."""
+    qemu = need(version)
+    disk = keep("blk", f"--blk-file={image}", "--num-queues=2")
+    dice = random.Random(SEED)
+    device = vhost_user("blk", disk.socket_path, version, ",num-queues=2" + (",packed=on" if ring == "packed" else ""))
+
+    def during(process):
+        while "bulkhead-begun" not in programs.log("qemu"):
+            assert process.poll() is None, programs.log("qemu")[-4000:]
+            disk.kill_and_wait()
+            time.sleep(dice.choice((0, 0.002, 0.02, 0.1)))
+        process.stdin.write(b"enough\n")
+        process.stdin.flush()
+
+    run_qemu(programs, qemu, "recover-blk", device, extra=[pieces.get("fio-arm64")], limit=300, during=during)
+    assert disk.starts > 10
+    disk.check()
+
+
+# --- with our daemon ---------------------------------------------------------------------------------------------------
+
+DEVICES = CONSOLE + """rng { compatible = "bulkhead,rng"; };
+                       disk { compatible = "bulkhead,blk"; blk-file = "state:disk.img"; bulkhead,create-size = "64M"; };
+                       net { compatible = "bulkhead,net"; };"""
+WORK = ("dd if=/dev/urandom of=/tmp/data bs=1M count=16",
+        "dd if=/tmp/data of=/data/copy bs=64k conv=fsync",
+        "dd if=/tmp/data of=/data/copy bs=4k conv=fsync",
+        "echo 3 >/proc/sys/vm/drop_caches; cmp /tmp/data /data/copy && echo the $((1 + 1)) are the same",
+        "dd if=/dev/hwrng bs=64 count=16 | wc -c",
+        "echo $((40 + 2)) is it")
+
+
+class Shell(threading.Thread):
+    """Works in the guest, over the console that is among what is killed."""
+
+    def __init__(self, runs):
+        super().__init__(daemon=True)
+        self.console = runs.start("console", "linux-a", stdin=subprocess.PIPE)
+        self.said = ""
+        self.start()
+
+    def run(self):
+        if not self.wait_for("linux-a:~# "):  # what is typed before the shell is there, its terminal forgets
+            return
+        for work in WORK:
+            self.console.stdin.write(f"{work}; echo done-$?\n")
+            self.console.stdin.flush()
+            if not self.wait_for(r"done-[0-9]+"):
+                return
+
+    def wait_for(self, pattern):
+        here = len(self.said)
+        while not re.search(pattern, self.said[here:]):
+            text = os.read(self.console.stdout.fileno(), 4096).decode(errors="replace")
+            if not text:
+                return False
+            self.said += text
+        return True
+
+
+@pytest.fixture
+def runs(folder):
+    made = Runs(folder)
+    yield made
+    made.end()
+
+
+def units_of(runs):
+    return {unit["name"]: unit for unit in runs.report()["units"]}
+
+
+def wait_until_back(runs, name, old_pid):
+    deadline = time.monotonic() + 30
+    while True:
+        unit = units_of(runs)[name]
+        if unit["state"] == "ready" and unit["pid"] != old_pid:
+            return
+        assert time.monotonic() < deadline, f"{unit}\n{runs.run('logs').stdout}"
+        time.sleep(0.05)
+
+
+def test_domain_does_not_notice_that_its_devices_are_killed_and_replaced(runs, folder):
+    policy = "bulkhead,restart-limit = <1000>; bulkhead,restart-window = \"1s\";"
+    system = description(folder, "one", domain("linux-a", 1, policy + DEVICES))
+    up = runs.run("up", "--detach", system)
+    assert up.returncode == 0, up.stderr
+    before = units_of(runs)
+    shell = Shell(runs)
+    dice = random.Random(SEED)
+    devices = [name for name in before if "." in name]
+    for kill in range(40 if FULL else 8):
+        name = devices[kill % len(devices)]
+        pid = units_of(runs)[name]["pid"]
+        assert runs.kill(pid)
+        wait_until_back(runs, name, pid)
+        time.sleep(dice.uniform(0, 0.3))
+    for name in devices:
+        pid = units_of(runs)[name]["pid"]
+        restarted = runs.run("restart", name)
+        assert restarted.returncode == 0 and "ready after" in restarted.stdout, restarted.stderr
+        wait_until_back(runs, name, pid)
+    shell.join(60)
+    after = units_of(runs)
+    assert "the 2 are the same" in shell.said and "42 is it" in shell.said, shell.said
+    shell.console.kill()
+    shell.console.wait()
+    assert after["linux-a"]["pid"] == before["linux-a"]["pid"] and after["linux-a"]["restarts"] == 0
+    assert "goes on from what was kept, and linux-a runs on" in runs.run("logs").stdout
+    assert runs.run("down").returncode == 0
+    assert runs.left(2) == []
