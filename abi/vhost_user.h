@@ -183,6 +183,13 @@ struct vhost_user_inflight {
 _Static_assert(offsetof(struct vhost_user_inflight, queue_size) == 18, "two words of 64 bits, two of 16");
 #define VHOST_USER_INFLIGHT_BYTES 20u
 
+/* ["Device state transfer parameters"] */
+struct vhost_user_device_state {
+    uint32_t direction; /* 0: save, 1: load */
+    uint32_t phase;     /* 0: the device is stopped */
+};
+_Static_assert(sizeof(struct vhost_user_device_state) == 8, "direction and phase");
+
 /* ["Virtio device config space"] */
 struct vhost_user_config_header {
     uint32_t offset;

@@ -11,6 +11,7 @@
 #include <bulkhead/device.h>
 
 #include "core/device_impl.h"
+#include "core/probe.h"
 #include "core/virtq_ops.h"
 
 static void wake(struct bh_device *dev, struct bh_virtq *q)
@@ -105,8 +106,10 @@ bool bh_device_queue_enabled(const struct bh_device *dev, unsigned index)
 void bh_device_run_kick(struct bh_device *dev, unsigned index, uint32_t data)
 {
     (void)data; /* the ring says the same, and is checked */
-    if (index < dev->queue_count)
-        dev->queues[index].counters.kicks++;
+    if (index >= dev->queue_count)
+        return;
+    dev->queues[index].counters.kicks++;
+    BH_PROBE_KICK(&dev->queues[index]);
 }
 
 /* One call of the class; true: call again. */

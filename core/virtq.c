@@ -15,6 +15,7 @@
  */
 #include "core/chain_walk.h"
 #include "core/inflight_records.h"
+#include "core/probe.h"
 #include "core/virtq_ops.h"
 
 #define RUN_MAX 32u /* chains that IN_ORDER publishes at once */
@@ -376,6 +377,7 @@ int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
                                       : q->ops->pop(q, chains, max, &result);
     if (BH_LIKELY(count > 0)) {
         take(q, chains, count, resubmit);
+        BH_PROBE_POP(q, count);
         return (int)count;
     }
     if (result == BH_ERR_PENDING) {
@@ -487,12 +489,14 @@ void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned 
         BH_ASSERT(chains[i]->stage == BH_CHAIN_POPPED && chains[i]->written <= chains[i]->in_len);
     if (count == 0)
         return;
+    BH_PROBE_PUSH(q, count);
     if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE))
         free_chains(q, chains, count);
     else
         published = q->in_order ? publish_in_order(q, chains, count) : publish(q, chains, count);
     if (published == PUBLISHED_WANTED) {
         q->counters.notifications++;
+        BH_PROBE_CALL(q);
         q->env->notify(q);
     } else if (published == PUBLISHED) {
         q->counters.suppressed++;

@@ -11,6 +11,7 @@
 
 struct bh_device_process_values {
     char *socket_path;
+    char *connect;
     uint64_t fd;
     char *features;
     char *control;

@@ -5,6 +5,7 @@
  */
 #include "programs/device.h"
 
+#include "programs/device_connect.h"
 #include "programs/device_control.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/notify_keeper.h>
@@ -39,6 +40,7 @@ struct process {
     struct bh_control_socket *control;
     struct bh_notify_keeper keeper;
     bool is_kept; /* there is a keeper */
+    struct bh_connector connector;
     struct bh_loop_signal term, interrupt;
     struct bh_loop_timer patience;
     bool abandoned; /* the loop ended before the device was quiet */
@@ -69,7 +71,7 @@ static int print_capabilities(const struct bh_hosted_class *class)
 static int print_help(const struct process *process, const struct bh_option_set *sets)
 {
     dprintf(STDOUT_FILENO,
-            "usage: %s --socket-path=PATH | --fd=FD [--option=value...]\n\n"
+            "usage: %s --socket-path=PATH | --fd=FD | --connect=PATH [--option=value...]\n\n"
             "A virtio-%s device for vhost-user front-ends: %s.\n\n",
             process->tag, process->class->name, process->class->summary);
     bh_options_help(sets, STDOUT_FILENO);
@@ -99,7 +101,20 @@ static void end(struct process *process);
 
 static void ended(struct bh_vhost_user *server, void *owner)
 {
-    end(owner);
+    struct process *process = owner;
+    if (process->values.connect)
+        bh_connector_start(&process->connector);
+    else
+        end(process);
+}
+
+static void got_connection(struct bh_connector *connector, int fd)
+{
+    struct process *process = BH_CONTAINER(connector, struct process, connector);
+    if (bh_vhost_user_connect(process->server, fd)) {
+        close(fd);
+        bh_connector_start(connector);
+    }
 }
 
 static void stopped(struct bh_vhost_user *server, void *owner)
@@ -122,6 +137,8 @@ static void not_quiet(struct bh_loop_timer *timer)
 static void end(struct process *process)
 {
     (void)bh_notify("STOPPING=1");
+    if (process->values.connect)
+        bh_connector_stop(&process->connector);
     bh_loop_timer_set(process->loop, &process->patience, QUIET_MS, not_quiet);
     bh_vhost_user_stop(process->server);
 }
@@ -173,7 +190,7 @@ static int take_passed(struct process *process, struct sockets *sockets)
     return err;
 }
 
-/* From one of three places: a path, an inherited fd, a service manager. */
+/* From one of three places: a path to listen on, an inherited fd, a service manager. */
 static int open_one(const struct bh_device_process_values *values, bool control, int *fd, bool *made)
 {
     const char *path = control ? values->control : values->socket_path;
@@ -193,6 +210,17 @@ static int open_one(const struct bh_device_process_values *values, bool control,
     return err;
 }
 
+/* Instead of a socket: the front-end has one, and we come to it. */
+static int prepare_connect(struct process *process, struct sockets *sockets)
+{
+    if (sockets->serve >= 0) {
+        bh_error(NULL, NULL, NULL, "--connect excludes --socket-path, --fd and a service manager's socket");
+        return BH_ERR_INVAL;
+    }
+    sockets->serve = BH_VHOST_USER_CLIENT;
+    return bh_connector_init(&process->connector, process->loop, process->values.connect, got_connection);
+}
+
 static int open_sockets(struct process *process, struct sockets *sockets)
 {
     int err = open_one(&process->values, false, &sockets->serve, &sockets->made_serve);
@@ -200,9 +228,11 @@ static int open_sockets(struct process *process, struct sockets *sockets)
         err = open_one(&process->values, true, &sockets->control, &sockets->made_control);
     if (!err)
         err = take_passed(process, sockets);
-    if (err || sockets->serve >= 0)
+    if (!err && process->values.connect)
+        err = prepare_connect(process, sockets);
+    if (err || sockets->serve != -1)
         return err;
-    bh_error(NULL, NULL, "give --socket-path=PATH or --fd=FD; --help tells more",
+    bh_error(NULL, NULL, "give --socket-path=PATH, --connect=PATH or --fd=FD; --help tells more",
              "there is no socket to serve on");
     return BH_ERR_INVAL;
 }

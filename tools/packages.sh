@@ -6,12 +6,12 @@
 # shellcheck disable=SC2034 # read by the scripts that source this file
 packages_run=(gcc libc6-dev meson ninja-build pkgconf python3 xz-utils ca-certificates
     device-tree-compiler libfdt-dev liburing-dev libslirp-dev libseccomp-dev libcap-ng-dev libjansson-dev
-    libmicrohttpd-dev)
+    libmicrohttpd-dev systemtap-sdt-dev)
 
 # To check: compilers, analysers, test frameworks, and QEMU 7.2 as a front-end beside the newer one of the cache.
 # shellcheck disable=SC2034
 packages_check=(git procps clang clang-tidy clang-format llvm libclang-rt-14-dev libcmocka-dev gcovr shellcheck
-    python3-pytest python3-pexpect python3-prometheus-client gcc-arm-none-eabi gcc-aarch64-linux-gnu
+    python3-pytest python3-pexpect python3-prometheus-client gdb gcc-arm-none-eabi gcc-aarch64-linux-gnu
     libc6-dev-arm64-cross qemu-system-arm ipxe-qemu fio spin iproute2 iperf3 tcpdump passt)
 
 # need_packages NAME...: installs what is missing; asks for sudo only when something is and we are not root.

@@ -98,9 +98,9 @@ static void malformed_messages_end_the_connection(void **state)
         {VHOST_USER_ADD_MEM_REG, 1, 32, 1},
         {VHOST_USER_SET_BACKEND_REQ_FD, 1, 0, 0},
         {VHOST_USER_GET_CONFIG, 1, 11, 0},
-        {VHOST_USER_GET_CONFIG, 1, 13, 0},     /* it counts 0 bytes */
-        {4711, 1, 0, 0},                       /* unknown, and no answer asked for */
-        {VHOST_USER_GET_INFLIGHT_FD, 1, 0, 0}, /* its answer cannot be given */
+        {VHOST_USER_GET_CONFIG, 1, 13, 0},        /* it counts 0 bytes */
+        {4711, 1, 0, 0},                          /* unknown, and no answer asked for */
+        {VHOST_USER_GET_SHARED_OBJECT, 1, 16, 0}, /* its answer cannot be given */
     };
     struct rig rig;
     int fds[40];

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-SET_FEATURES = 2
+SET_FEATURES, SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE = 2, 42, 43
 LOG_ALL = 1 << 26
 
 
@@ -76,6 +76,7 @@ class Between:
         self.listener.listen(1)
         self.stop_ends = socket.socketpair()
         self.stripped = 0
+        self.requests = set()  # that the front-end made
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -100,7 +101,10 @@ class Between:
         data, fds = self._message(one)
         if data is None:
             return False
-        if from_front and struct.unpack_from("=I", data)[0] == SET_FEATURES:
+        request = struct.unpack_from("=I", data)[0]
+        if from_front:
+            self.requests.add(request)
+        if from_front and request == SET_FEATURES:
             features = struct.unpack_from("=Q", data, 12)[0]
             self.stripped += bool(features & self.without)
             data = data[:12] + struct.pack("=Q", features & ~self.without)

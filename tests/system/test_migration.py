@@ -8,7 +8,7 @@ import time
 
 import pytest
 from beds import QEMUS, guest_command, read_verdict, vhost_user
-from migration import LOG_ALL, Between, Monitor, migrate
+from migration import CHECK_DEVICE_STATE, LOG_ALL, SET_DEVICE_STATE_FD, Between, Monitor, migrate
 
 MIB = 1 << 20
 KNOWN = 40 * MIB  # what the guest reads into its cache
@@ -63,6 +63,7 @@ class Move:
             file.truncate(64 * MIB)
         words = f"init_on_alloc=0 bulkhead.hostport={files.port} bulkhead.sum={hashlib.sha256(self.known).hexdigest()}"
         self.between = None
+        self.seen = []  # by whom the network cards are asked, one on each side
         self.monitors = []
         self.processes = {}
         self.backends = []
@@ -71,12 +72,14 @@ class Move:
             net = backend("net", name=f"net-{side}")
             self.backends += [disk, net]
             disk_path = disk.socket_path
+            net_path = folder / f"seen-{side}.sock"
+            self.seen.append(Between(net_path, net.socket_path))
             if side == "from" and lose is not None:
                 disk_path = folder / "between.sock"
                 self.between = Between(disk_path, disk.socket_path, lose)
             monitor = folder / f"{side}.qmp"
             command = guest_command(programs, qemu, "migrate", words=words, arguments=[
-                *vhost_user("blk", disk_path, version, options), *vhost_user("net", net.socket_path, version, options),
+                *vhost_user("blk", disk_path, version, options), *vhost_user("net", net_path, version, options),
                 "-qmp", f"unix:{monitor},server=on,wait=off",
                 *(["-incoming", f"unix:{folder}/move.sock"] if side == "to" else [])])
             self.processes[side] = programs.start(command, side)
@@ -105,8 +108,8 @@ class Move:
     def end(self):
         for monitor in self.monitors:
             monitor.close()
-        if self.between:
-            self.between.end()
+        for between in self.seen + ([self.between] if self.between else []):
+            between.end()
 
 
 @pytest.fixture
@@ -133,6 +136,8 @@ def test_a_working_guest_moves(move, version, ring):
     read_verdict("migrate", guest.log("to"))
     assert "bulkhead-migrate: arrived" in guest.log("to")
     assert guest.account["ram"]["dirty-sync-count"] > 1, guest.account
+    if version != "qemu-7.2":  # this one's network card moves its back-end's own state too
+        assert all({SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE} <= seen.requests for seen in guest.seen)
     assert all(backend.poll() is None for backend in guest.backends)
     # The image changed hands: the other side took its lock without having to wait for the first one's end.
     assert "is in use by" not in guest.programs.log("blk-to")

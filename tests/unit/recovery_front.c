@@ -25,8 +25,14 @@ void front_send(struct rec_front *front, uint32_t request, uint32_t flags, const
     memcpy(bytes, &head, sizeof(head));
     if (size)
         memcpy(bytes + sizeof(head), payload, size);
-    CHECK(test_send_fds(front->fd, bytes, sizeof(head) + size, &with_fd, with_fd >= 0) ==
-          (ssize_t)(sizeof(head) + size));
+    /* In pieces: the fd comes with the first. */
+    const size_t total = sizeof(head) + size;
+    for (size_t done = 0, some; done < total; done += some) {
+        some = front->piece && front->piece < total - done ? front->piece : total - done;
+        CHECK(test_send_fds(front->fd, bytes + done, some, &with_fd, !done && with_fd >= 0) == (ssize_t)some);
+        if (front->piece)
+            usleep(50);
+    }
 }
 
 void front_reply(struct rec_front *front, uint32_t request, void *payload, uint32_t size, int *with_fd)
@@ -87,6 +93,26 @@ void front_say_state(struct rec_front *front, uint32_t request, uint32_t index, 
 {
     const struct vhost_user_vring_state state = {index, num};
     front_send(front, request, 0, &state, sizeof(state), -1);
+}
+
+/* --- coming back ----------------------------------------------------------------------------------------- */
+
+bool front_lost(const struct rec_front *front)
+{
+    struct pollfd line = {.fd = front->fd};
+    return poll(&line, 1, 0) == 1 && line.revents & POLLHUP;
+}
+
+void front_come_back(struct rec_front *front, int fd)
+{
+    close(front->fd);
+    front->fd = fd;
+    if (front->channel >= 0)
+        close(front->channel);
+    front_negotiate(front);
+    front_tell(front, VHOST_USER_SET_INFLIGHT_FD, &front->inflight, VHOST_USER_INFLIGHT_BYTES,
+               front->inflight_fd);
+    front_share(front);
 }
 
 /* --- the set-up ------------------------------------------------------------------------------------------ */

@@ -6,12 +6,14 @@
 #include <bulkhead/impl/class.h>
 #include <bulkhead/impl/diag.h>
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* --- the device: answers numbers, some late and out of order --------------------------------------------- */
@@ -204,8 +206,8 @@ static int run_device(struct rec *rec, uint32_t seed)
         return 2;
     a.loop = process.loop;
     bh_device_init(&a.dev, &class, &mem, a.queues, memory, REC_QUEUES);
-    if (bh_vhost_user_create(process.loop, &a.dev, rec->served, "answering", &sink, &keeper.keeper,
-                             &owner_ops, &process, &process.server))
+    if (bh_vhost_user_create(process.loop, &a.dev, rec->served, "answering", &sink,
+                             rec->alone ? NULL : &keeper.keeper, &owner_ops, &process, &process.server))
         return 3;
     status = bh_loop_run(process.loop);
     bh_vhost_user_destroy(process.server);
@@ -225,7 +227,8 @@ void rec_start_device(struct rec *rec, bool traced)
         _exit(77);
     if (traced)
         raise(SIGSTOP);
-    close(rec->peer); /* the front-end's end is the front-end's alone */
+    if (rec->peer >= 0)
+        close(rec->peer); /* the front-end's end is the front-end's alone */
     _exit(run_device(rec, start * 7919u + 1));
 }
 
@@ -265,6 +268,9 @@ static void kept_one(struct rec *rec, const char *text, int fd)
     if (text[0] == 'P') {
         rec->puts++;
         assert_true(fd >= 0 && !old); /* a name is put once */
+        /* systemd would drop a second name for what it has already. */
+        for (size_t i = 0; i < rec->kept_count; i++)
+            assert_int_not_equal(syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fd, rec->kept[i].fd), 0);
         assert_true(rec->kept_count < REC_KEPT);
         rec->kept[rec->kept_count].fd = fd;
         strcpy(rec->kept[rec->kept_count++].name, text + 1);
@@ -308,6 +314,29 @@ void rec_open(struct rec *rec)
     rec->served = ends[1];
 }
 
+void rec_open_alone(struct rec *rec)
+{
+    rec_open(rec);
+    close(rec->peer);
+    close(rec->served);
+    rec->peer = -1;
+    rec->alone = true;
+    rec->address.sun_family = AF_UNIX;
+    rec->address_size = sizeof(rec->address);
+    rec->served = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* An abstract name that the kernel picks: nothing to clean up. */
+    assert_int_equal(bind(rec->served, (struct sockaddr *)&rec->address, sizeof(sa_family_t)), 0);
+    assert_int_equal(listen(rec->served, 4), 0);
+    assert_int_equal(getsockname(rec->served, (struct sockaddr *)&rec->address, &rec->address_size), 0);
+}
+
+int rec_connect(const struct rec *rec)
+{
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0 && connect(fd, (const struct sockaddr *)&rec->address, rec->address_size) == 0);
+    return fd;
+}
+
 void rec_close(struct rec *rec)
 {
     rec_keep(rec);
@@ -328,6 +357,7 @@ void rec_start_front(struct rec *rec, int (*front)(struct rec *rec, void *how), 
         close(rec->served);
         _exit(front(rec, how));
     }
-    close(rec->peer);
+    if (rec->peer >= 0)
+        close(rec->peer);
     rec->peer = -1;
 }

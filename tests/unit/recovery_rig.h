@@ -15,7 +15,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -40,9 +42,15 @@ struct rec {
     unsigned puts, drops;
     pid_t device, front;
     unsigned starts;
+    bool alone; /* nobody keeps anything; `served` listens, at `address` */
+    struct sockaddr_un address;
+    socklen_t address_size;
 };
 
 void rec_open(struct rec *rec);
+/* Without a keeper: the front-end connects again after each death. */
+void rec_open_alone(struct rec *rec);
+int rec_connect(const struct rec *rec);
 /* Everything is given back, nothing is kept any more. */
 void rec_close(struct rec *rec);
 /* Take in what the device process put and dropped. */
@@ -89,6 +97,7 @@ struct rec_front {
     uint64_t sent[REC_QUEUES], done[REC_QUEUES];
     struct vhost_user_inflight inflight;
     int inflight_fd; /* -1: GET_INFLIGHT_FD was not asked */
+    size_t piece;    /* messages go out in pieces of so many bytes; 0: as a whole */
 };
 
 void front_init(struct rec_front *front, int fd, uint64_t ring_bits);
@@ -107,6 +116,10 @@ void front_negotiate(struct rec_front *front);
 void front_share(struct rec_front *front);
 void front_ask_inflight(struct rec_front *front);
 void front_start_ring(struct rec_front *front, unsigned index, uint32_t base);
+/* The connection is gone. */
+bool front_lost(const struct rec_front *front);
+/* On a new connection: everything up to the rings again, with the in-flight area that was there before. */
+void front_come_back(struct rec_front *front, int fd);
 /* The base that GET_VRING_BASE answers. */
 uint32_t front_stop_ring(struct rec_front *front, unsigned index);
 /* Send as many requests as fit, up to `most`; returns how many. */

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import struct
@@ -132,6 +133,56 @@ class Program(unittest.TestCase):
             features_of(ours)
             ours.close()
             self.ends(process, 0)
+
+    def test_a_client_of_a_front_end_asks_until_it_listens_and_comes_again(self):
+        for program in PROGRAMS:
+            process = self.start(program, f"--connect={self.path}")
+            self.wait_for("READY=1")
+            self.wait_for(f"STATUS=waiting for a front-end to listen at {self.path}")
+            with socket.socket(socket.AF_UNIX) as front:
+                front.settimeout(WAIT)
+                front.bind(self.path)  # there, but nobody listens yet
+                time.sleep(0.3)
+                front.listen()
+                for _ in range(2):
+                    peer, _ = front.accept()
+                    with peer:
+                        self.assertTrue(features_of(peer) >> 30 & 1)
+            self.wait_for(f"STATUS=waiting for a front-end to listen at {self.path}")  # both gone: it asks again
+            process.terminate()
+            said = self.ends(process, 0)
+            self.assertLessEqual(said.count("no front-end to connect to"), 4, said)  # once for each reason
+            os.unlink(self.path)
+
+    def test_a_front_end_that_hangs_up_at_once_is_not_asked_any_faster(self):
+        with socket.socket(socket.AF_UNIX) as front:
+            front.bind(self.path)
+            front.listen()
+            front.settimeout(WAIT)
+            process = self.start(PROGRAMS[0], f"--connect={self.path}")
+            self.wait_for("READY=1")
+            begin = time.monotonic()
+            for _ in range(4):
+                front.accept()[0].close()
+            self.assertGreater(time.monotonic() - begin, 0.5)
+            process.terminate()
+            self.ends(process, 0)
+
+    @unittest.skipUnless(shutil.which("systemd-socket-activate"), "no systemd here")
+    def test_a_socket_that_systemd_made(self):
+        for program in PROGRAMS:
+            process = self.start(Path(shutil.which("systemd-socket-activate")), "-l", self.path, program, *extra(program))
+            deadline = time.monotonic() + WAIT
+            while not os.path.exists(self.path) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            for _ in range(2):  # the first one starts it; then it serves one after the other
+                with socket.socket(socket.AF_UNIX) as peer:
+                    peer.connect(self.path)
+                    self.assertTrue(features_of(peer) >> 30 & 1)
+            process.terminate()  # it has become the device process
+            self.ends(process, 0)
+            self.assertTrue(os.path.exists(self.path))  # systemd's to remove
+            os.unlink(self.path)
 
     def test_features_are_withheld(self):
         for program in PROGRAMS:
@@ -348,6 +399,8 @@ class Program(unittest.TestCase):
                 (["--fd=2"], "out of range"),
                 ([f"--fd={read}"], "it must be a Unix stream socket"),
                 (["--fd=4", "--socket-path=x"], "exclude each other"),
+                (["--connect=x", f"--socket-path={self.path}"], "--connect excludes --socket-path"),
+                (["--connect=" + "x" * 108], "too long"),
                 (["--socket-path=x", "--control=y", "--control-fd=4"], "exclude each other"),
                 ([f"--socket-path={self.path}", f"--control-fd={read}"], "a Unix stream socket that listens"),
                 ([f"--socket-path={self.path}", f"--control={self.path}"], "another process serves this socket"),

@@ -20,17 +20,18 @@ struct variant {
     const char *name;
     uint64_t ring_bits;
     bool inflight; /* the front-end has its own place for in-flight records */
+    size_t piece;  /* its messages come in pieces of so many bytes; 0: as a whole */
 };
 
 #define BIT(feature) (UINT64_C(1) << BH_F_##feature)
 
 static const struct variant variants[] = {
-    {"split", 0, false},
-    {"packed", BIT(RING_PACKED), false},
-    {"split, event_idx, in-flight area", BIT(EVENT_IDX), true},
-    {"packed, event_idx, in-flight area", BIT(RING_PACKED) | BIT(EVENT_IDX), true},
-    {"split, in_order", BIT(IN_ORDER), false},
-    {"packed, in_order", BIT(RING_PACKED) | BIT(IN_ORDER), false},
+    {"split", 0, false, 0},
+    {"packed", BIT(RING_PACKED), false, 0},
+    {"split, event_idx, in-flight area", BIT(EVENT_IDX), true, 0},
+    {"packed, event_idx, in-flight area", BIT(RING_PACKED) | BIT(EVENT_IDX), true, 0},
+    {"split, in_order, in pieces", BIT(IN_ORDER), false, 9},
+    {"packed, in_order, in pieces", BIT(RING_PACKED) | BIT(IN_ORDER), true, 23},
 };
 
 static bool is_packed(const struct rec_front *front)
@@ -100,6 +101,7 @@ static int set_up(struct rec *rec, void *how)
     uint32_t base;
     uint8_t more;
     front_init(&front, rec->peer, variant->ring_bits);
+    front.piece = variant->piece;
     front_negotiate(&front);
     check_config(&front, 0);
     write_config(&front, 7);
@@ -169,6 +171,8 @@ static unsigned run(const struct variant *variant, struct plan *plan)
         rec_keep(&rec);
         if (pid == rec.front) {
             front_ended = true;
+            /* The state, connection, channel, memory, in-flight area, two call fds; reset rings have no kick fds. */
+            assert_true(rec.kept_count <= 7 + 1);
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 fail_msg("%s: the front-end noticed (first life %u stops, %u kills)", variant->name,
                          plan->first, kills);
@@ -209,7 +213,7 @@ static void killed_at_its_system_calls_during_a_set_up(void **state)
 {
     const unsigned stride = environment("BH_RECOVERY_STRIDE", 37);
     (void)state;
-    for (unsigned v = 0; v < 4; v++) {
+    for (unsigned v = 0; v < BH_COUNT(variants); v++) {
         struct plan plan = {.lifetime = once};
         unsigned runs = 0;
         for (plan.first = 1 + (environment("BH_RECOVERY_OFFSET", 0) + v * 11) % stride;
@@ -230,7 +234,7 @@ static unsigned short_lives(struct plan *plan, unsigned starts)
 static void successors_that_live_short(void **state)
 {
     (void)state;
-    for (unsigned v = 0; v < 4; v++) {
+    for (unsigned v = 0; v < BH_COUNT(variants); v++) {
         struct plan plan = {.lifetime = short_lives, .first = 150, .seed = v};
         const unsigned kills = run(&variants[v], &plan);
         assert_true(kills > 3);
@@ -251,6 +255,7 @@ static uint64_t now_ms(void)
 struct traffic {
     const struct variant *variant;
     int go_on[2];
+    int up[2]; /* the other way: the rings run */
 };
 
 static int keep_busy(struct rec *rec, void *how)
@@ -326,12 +331,93 @@ static void killed_at_random_moments_under_traffic(void **state)
         kill_under_traffic(&variants[v], kills, seed + v);
 }
 
+/* --- without a keeper ------------------------------------------------------------------------------------ */
+
+/*
+ * A front-end that connects again, as QEMU's blk does: everything is told anew, the in-flight area as it was, and the
+ * base of each ring as at first: where a ring stands only the records know.
+ */
+static int come_back(struct rec *rec, void *how)
+{
+    const struct traffic *traffic = how;
+    struct pollfd go_on = {.fd = traffic->go_on[0], .events = POLLIN};
+    struct rec_front front;
+    front_init(&front, rec_connect(rec), traffic->variant->ring_bits);
+    front_negotiate(&front);
+    front_ask_inflight(&front);
+    front_share(&front);
+    for (bool lost = false;; lost = true) {
+        if (lost)
+            front_come_back(&front, rec_connect(rec));
+        for (unsigned q = 0; q < REC_QUEUES; q++)
+            front_start_ring(&front, q, first_base(&front));
+        CHECK(write(traffic->up[1], "", 1) == 1);
+        while (!front_lost(&front) && poll(&go_on, 1, 0) == 0) {
+            for (unsigned q = 0; q < REC_QUEUES; q++)
+                front_add(&front, q, 3);
+            front_wait(&front, 1);
+            for (unsigned q = 0; q < REC_QUEUES; q++)
+                front_take(&front, q);
+        }
+        if (!front_lost(&front))
+            break;
+    }
+    for (unsigned q = 0; q < REC_QUEUES; q++) {
+        front_drain(&front, q);
+        CHECK(front.done[q] > 100);
+    }
+    return 0;
+}
+
+static void reconnect_under_traffic(const struct variant *variant, unsigned kills, unsigned seed)
+{
+    struct traffic traffic = {.variant = variant};
+    struct rec rec;
+    int status;
+    char byte;
+    rec_open_alone(&rec);
+    assert_int_equal(pipe(traffic.go_on), 0);
+    assert_int_equal(pipe(traffic.up), 0);
+    rec_start_device(&rec, false);
+    rec_start_front(&rec, come_back, &traffic);
+    for (unsigned i = 0; i <= kills; i++) {
+        struct pollfd up = {.fd = traffic.up[0], .events = POLLIN};
+        assert_int_equal(poll(&up, 1, REC_WAIT_MS), 1);
+        assert_int_equal(read(traffic.up[0], &byte, 1), 1);
+        seed = seed * 1103515245u + 12345u;
+        usleep((seed >> 16) % 6000);
+        if (i == kills)
+            break;
+        rec_kill_device(&rec);
+        rec_start_device(&rec, false);
+    }
+    assert_int_equal(write(traffic.go_on[1], "", 1), 1);
+    assert_int_equal(waitpid(rec.front, &status, 0), rec.front);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail_msg("%s: the front-end lost something (seed %u)", variant->name, seed);
+    rec_kill_device(&rec); /* it listens for the next one */
+    rec_close(&rec);
+    for (unsigned i = 0; i < 2; i++) {
+        close(traffic.go_on[i]);
+        close(traffic.up[i]);
+    }
+}
+
+static void a_front_end_that_comes_back_has_its_requests_done_again(void **state)
+{
+    const unsigned kills = environment("BH_RECOVERY_KILLS", 40), seed = environment("BH_RECOVERY_SEED", 1);
+    (void)state;
+    for (unsigned v = 0; v < 4; v++)
+        reconnect_under_traffic(&variants[v], kills, seed + v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_at_its_system_calls_during_a_set_up),
         cmocka_unit_test(successors_that_live_short),
         cmocka_unit_test(killed_at_random_moments_under_traffic),
+        cmocka_unit_test(a_front_end_that_comes_back_has_its_requests_done_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,23 @@ static void reset(struct bh_device *dev)
     device_of(dev)->resets++;
 }
 
+static int save(struct bh_device *dev, void *to, size_t size)
+{
+    if (size < 8)
+        return BH_ERR_NOMEM;
+    memcpy(to, device_of(dev)->config, 8);
+    return 8;
+}
+
+/* 0xff is nothing that this class could have saved. */
+static int load(struct bh_device *dev, const void *from, size_t size)
+{
+    if (size != 8 || *(const uint8_t *)from == 0xff)
+        return BH_ERR_PROTO;
+    memcpy(device_of(dev)->config, from, 8);
+    return BH_OK;
+}
+
 static const struct bh_class class = {
     .name = "rig",
     .virtio_id = 42,
@@ -80,6 +97,8 @@ static const struct bh_class class = {
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
     .reset = reset,
+    .save = save,
+    .load = load,
 };
 
 static void device_init(struct rig_device *device, struct bh_mem *mem)

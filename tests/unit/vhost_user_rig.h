@@ -71,11 +71,11 @@ int rig_ask_state(struct rig *rig, uint32_t request, uint32_t index, uint32_t nu
 uint64_t rig_get(struct rig *rig, uint32_t request);
 
 #define RIG_PROTOCOL                                                                                         \
-    (1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |                                \
-     1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_CONFIG |                            \
-     1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1u << VHOST_USER_PROTOCOL_F_STATUS |                          \
-     1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE | 1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |            \
-     1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)
+    (1u << VHOST_USER_PROTOCOL_F_DEVICE_STATE | 1u << VHOST_USER_PROTOCOL_F_MQ |                             \
+     1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD | 1u << VHOST_USER_PROTOCOL_F_REPLY_ACK |                         \
+     1u << VHOST_USER_PROTOCOL_F_CONFIG | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |                          \
+     1u << VHOST_USER_PROTOCOL_F_STATUS | 1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |                         \
+     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)
 
 /* Owner, protocol features, features (VERSION_1 and `ring_bits`, bit 30 too). */
 void rig_negotiate(struct rig *rig, uint64_t ring_bits);

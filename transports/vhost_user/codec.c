@@ -17,6 +17,7 @@ enum payload {
     PAYLOAD_REGION,
     PAYLOAD_CONFIG,
     PAYLOAD_LOG,
+    PAYLOAD_DEVICE_STATE,
     PAYLOAD_INFLIGHT,
     PAYLOAD_ANY, /* a request that we do not serve: its payload is skipped, its fds closed */
 };
@@ -76,8 +77,8 @@ static const struct request requests[] = {
     ROW(SET_STATUS, PAYLOAD_U64, 0, 0, false, F(STATUS)),
     ROW(GET_STATUS, PAYLOAD_NONE, 0, 0, true, F(STATUS)),
     ROW(GET_SHARED_OBJECT, PAYLOAD_ANY, 0, 0, true, F(SHARED_OBJECT)),
-    ROW(SET_DEVICE_STATE_FD, PAYLOAD_ANY, 0, 1, true, F(DEVICE_STATE)),
-    ROW(CHECK_DEVICE_STATE, PAYLOAD_ANY, 0, 0, true, F(DEVICE_STATE)),
+    ROW(SET_DEVICE_STATE_FD, PAYLOAD_DEVICE_STATE, 1, 1, true, F(DEVICE_STATE)),
+    ROW(CHECK_DEVICE_STATE, PAYLOAD_NONE, 0, 0, true, F(DEVICE_STATE)),
     ROW(GET_SHMEM_CONFIG, PAYLOAD_ANY, 0, 0, true, BH_VU_UNGATED),
 };
 
@@ -189,6 +190,8 @@ static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_v
     case PAYLOAD_U64: return copy_exact(&message->u64, sizeof(message->u64), payload, message, why);
     case PAYLOAD_STATE: return copy_exact(&message->state, sizeof(message->state), payload, message, why);
     case PAYLOAD_ADDR: return copy_exact(&message->addr, sizeof(message->addr), payload, message, why);
+    case PAYLOAD_DEVICE_STATE:
+        return copy_exact(&message->device_state, sizeof(message->device_state), payload, message, why);
     case PAYLOAD_LOG: return copy_exact(&message->log, sizeof(message->log), payload, message, why);
     case PAYLOAD_INFLIGHT: return decode_inflight(payload, message, why);
     case PAYLOAD_VRING_FD: return decode_vring_fd(payload, message, why);

@@ -18,9 +18,10 @@ static bool any_started(const struct bh_vhost_user *server)
 
 uint64_t bh_vu_offered_protocol_features(const struct bh_vhost_user *server)
 {
-    uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
-                    1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
-                    1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE | 1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+    uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_DEVICE_STATE | 1u << VHOST_USER_PROTOCOL_F_MQ |
+                    1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD | 1u << VHOST_USER_PROTOCOL_F_REPLY_ACK |
+                    1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
+                    1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
                     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_STATUS;
     if (bh_device_config_size(server->dev))
         bits |= 1u << VHOST_USER_PROTOCOL_F_CONFIG;
@@ -181,6 +182,8 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     case VHOST_USER_SET_MEM_TABLE:
     case VHOST_USER_ADD_MEM_REG:
     case VHOST_USER_REM_MEM_REG: return change_memory(server, why);
+    case VHOST_USER_SET_DEVICE_STATE_FD: return bh_vu_set_state_fd(server);
+    case VHOST_USER_CHECK_DEVICE_STATE: return bh_vu_check_state(server);
     case VHOST_USER_SET_LOG_BASE: return bh_vu_set_log_base(server, why);
     case VHOST_USER_SET_LOG_FD: return bh_vu_set_log_fd(server);
     case VHOST_USER_GET_INFLIGHT_FD: return bh_vu_get_inflight(server, why);

@@ -43,6 +43,9 @@ enum bh_vu_result bh_vu_set_log_fd(struct bh_vhost_user *server);
 /* GET_INFLIGHT_FD; SET_INFLIGHT_FD, while no queue runs (inflight.c). */
 enum bh_vu_result bh_vu_get_inflight(struct bh_vhost_user *server, const char **why);
 enum bh_vu_result bh_vu_set_inflight(struct bh_vhost_user *server, const char **why);
+/* SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE (device_state.c). */
+enum bh_vu_result bh_vu_set_state_fd(struct bh_vhost_user *server);
+enum bh_vu_result bh_vu_check_state(struct bh_vhost_user *server);
 /* SET_BACKEND_REQ_FD. */
 enum bh_vu_result bh_vu_set_backend(struct bh_vhost_user *server, const char **why);
 

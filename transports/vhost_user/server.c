@@ -159,6 +159,7 @@ void bh_vu_close(struct bh_vhost_user *server, const char *why)
     server->wire.reply_size = 0;
     bh_vu_close_backend(server);
     bh_vu_log_forget(server);
+    bh_vu_state_forget(server);
     for (unsigned i = 0; i < server->dev->queue_count; i++)
         bh_vu_ring_clear(&server->rings[i], true);
     server->waiting = BH_VU_WAIT_NONE;
@@ -344,6 +345,7 @@ static bool is_resumable(const struct bh_vhost_user *server, int fd)
 static int start(struct bh_vhost_user *server, int fd)
 {
     const bool listening = fd >= 0 && socket_option(fd, SO_ACCEPTCONN) == 1;
+    const bool client = fd == BH_VHOST_USER_CLIENT;
     int err = BH_OK;
     if (fd >= 0 && !listening) {
         if (!is_resumable(server, fd))
@@ -358,10 +360,12 @@ static int start(struct bh_vhost_user *server, int fd)
             return err;
         }
     }
-    if (fd < 0 && !server->journal.resumable)
+    if (fd < 0 && !client && !server->journal.resumable)
         return BH_ERR_NOENT;
     if (server->journal.resumable)
         resume(server);
+    else if (client)
+        bh_loop_defer(server->loop, &server->settled, settled);
     if (server->phase != BH_VU_IDLE && listening)
         bh_loop_fd_want(&server->listen, 0);
     return BH_OK;
@@ -398,7 +402,7 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
 {
     struct bh_vhost_user *server;
     int event, err = BH_ERR_NOMEM;
-    if (fd >= 0 ? !is_stream(fd) : !keeper)
+    if (fd >= 0 ? !is_stream(fd) : !keeper && fd != BH_VHOST_USER_CLIENT)
         return BH_ERR_INVAL;
     server = calloc(1, sizeof(*server));
     if (!server)
@@ -411,7 +415,7 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
     server->owner = owner;
     server->withheld = dev->withheld;
     server->limit = (struct bh_diag_limit){.burst = SAY_BURST, .period_ms = SAY_PERIOD_MS};
-    server->listen.fd = server->conn.fd = server->backend.fd = server->log.fd = -1;
+    server->listen.fd = server->conn.fd = server->backend.fd = server->log.fd = server->state.fd = -1;
     server->journal.keeper = keeper;
     if (allocate_rings(server))
         goto free_it;
@@ -444,6 +448,13 @@ close_event:
 free_it:
     free_server(server);
     return err;
+}
+
+int bh_vhost_user_connect(struct bh_vhost_user *server, int fd)
+{
+    if (server->phase != BH_VU_IDLE || server->stopping || server->listen.fd >= 0)
+        return BH_ERR_BUSY;
+    return is_stream(fd) ? open_connection(server, fd) : BH_ERR_INVAL;
 }
 
 void bh_vhost_user_stop(struct bh_vhost_user *server)

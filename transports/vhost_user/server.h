@@ -93,6 +93,12 @@ struct bh_vu_log {
     int fd;                 /* of SET_LOG_FD; -1: none */
 };
 
+/* A transfer of the device's state (device_state.c). */
+struct bh_vu_state {
+    int fd;     /* where the front-end writes it; -1: none is being loaded */
+    bool saved; /* it was saved, and handed over whole */
+};
+
 /* What the pending message waits for. */
 enum bh_vu_wait {
     BH_VU_WAIT_NONE,
@@ -147,6 +153,7 @@ struct bh_vhost_user {
     bool config_change_due;      /* CONFIG_CHANGE_MSG waits for room in the channel */
     struct bh_vu_memory memory;
     struct bh_vu_log log;
+    struct bh_vu_state state;
     struct bh_vu_inflight inflight;
     struct bh_vu_ring *rings;      /* dev->queue_count */
     struct bh_vu_records *records; /* dev->queue_count */
@@ -233,6 +240,11 @@ int bh_vu_inflight_restore(struct bh_vhost_user *server, const struct vhost_user
  */
 int bh_vu_ring_lay_records(struct bh_vu_ring *ring, struct bh_virtq_setup *setup,
                            bool *taken_over) BH_MUST_USE;
+
+/* --- device_state.c -------------------------------------------------------------------------------------- */
+
+/* The connection ended: so has a transfer that was under way. */
+void bh_vu_state_forget(struct bh_vhost_user *server);
 
 /* --- ring.c ---------------------------------------------------------------------------------------------- */
 

@@ -23,7 +23,10 @@ struct bh_vhost_user;
 struct bh_vhost_user_owner {
     /* A front-end came or went. May be NULL. */
     void (*connected)(struct bh_vhost_user *server, void *owner, bool is);
-    /* A server on a connected socket lost its peer: it will never have another one. */
+    /*
+     * A server that does not listen has no peer: bh_vhost_user_connect gives it one (a next one), or it is to be
+     * stopped.
+     */
     void (*ended)(struct bh_vhost_user *server, void *owner);
     /* bh_vhost_user_stop is done: the device is quiet and detached, the server may be destroyed. */
     void (*stopped)(struct bh_vhost_user *server, void *owner);
@@ -39,6 +42,8 @@ struct bh_vhost_user_counters {
     uint32_t lost_memory;      /* connections closed since their memory was truncated */
 };
 
+#define BH_VHOST_USER_CLIENT (-2) /* in place of a socket: peers come by bh_vhost_user_connect */
+
 /*
  * Serve `dev` (not attached to a transport, its memory is `mem`) on the stream socket `fd`, which is listening or
  * connected, as SO_ACCEPTCONN says. `name` opens what is logged; it outlives the server. On failure the fd stays the
@@ -53,6 +58,11 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
                          struct bh_diag_sink *sink, struct bh_keeper *keeper,
                          const struct bh_vhost_user_owner *owner_ops, void *owner,
                          struct bh_vhost_user **server) BH_MUST_USE;
+/*
+ * A server whose owner was told `ended` gets the connected stream socket `fd`. On failure it stays the caller's.
+ * BH_ERR_BUSY: not now; BH_ERR_INVAL: no Unix stream socket; BH_ERR_IO.
+ */
+int bh_vhost_user_connect(struct bh_vhost_user *server, int fd) BH_MUST_USE;
 /* Close the connection and listen no more; owner_ops->stopped is called, from the loop, when the device is quiet. */
 void bh_vhost_user_stop(struct bh_vhost_user *server);
 /* Of a stopped server. NULL is allowed. */
