@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From descriptors to a bh_chain: the check of a descriptor chain (chain_walk.c), as the ring layouts call
- * it.
+ * From descriptors to bh_chains: the check of descriptor chains (chain_walk.c), as the ring layouts call it.
  *
- * Each returns BH_OK and fills segs, counts, lengths, id, mem_slots and desc_count of the chain, which the
- * caller then holds; or BH_ERR_PENDING, or a positive enum bh_broken, and then nothing is left to release.
+ * Of a good chain each fills segs, counts, lengths, id, mem_slots and desc_count; the caller then holds it. A
+ * chain that is not good leaves nothing to release, and *result says what it is: BH_ERR_PENDING or a positive
+ * enum bh_broken.
  *
  * Threading: with the queue.   Ownership: none.   May block: no.
  */
@@ -13,14 +13,14 @@
 
 #include <bulkhead/virtq.h>
 
-/* `head` is below the queue's size, and the chain's id. */
-int bh_chain_walk_split(struct bh_virtq *q, uint16_t head, struct bh_chain *chain);
+/* Chains whose ids are set: heads below the queue's size. Returns how many are good, up to the first bad one. */
+unsigned bh_chain_walk_split(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int *result);
 /*
- * `slot` is the head's; its flags were read already, with acquire. Sets chain->id and, where there are
- * in-flight records, chain->record.
+ * Up to `max` chains that the driver made available at q->state.avail, which moves past the good ones; a slot is free
+ * for each. Returns how many are good. Keeps q->desc_in_flight and, where there are any, the in-flight records.
  */
-int bh_chain_walk_packed(struct bh_virtq *q, uint16_t slot, uint16_t flags, struct bh_chain *chain);
-/* The same from the in-flight records of a former process. */
+unsigned bh_chain_walk_packed(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result);
+/* A packed chain from the in-flight records of a former process. BH_OK, or as *result above. */
 int bh_chain_walk_record(struct bh_virtq *q, uint16_t record, struct bh_chain *chain);
 
 #endif

@@ -23,8 +23,7 @@
 #include "core/inflight_records.h"
 
 #include "abi/vhost_user_inflight.h"
-
-#define LAP_FLAGS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
+#include "core/virtq_packed.h"
 
 typedef volatile struct vhost_user_queue_region_split split_region;
 typedef volatile struct vhost_user_queue_region_packed packed_region;
@@ -155,21 +154,17 @@ void bh_records_packed_desc(struct bh_inflight *records, const struct ring_desc 
     region->free_head = region->desc[entry].next;
 }
 
-uint16_t bh_records_packed_taken(struct bh_inflight *records)
-{
-    packed_region *region = records->area;
-    uint16_t record = inside(records, region->old_free_head);
-
-    region->old_free_head = region->free_head;
-    return record;
-}
-
-void bh_records_packed_abandon(struct bh_inflight *records)
+void bh_records_packed_end(struct bh_inflight *records, struct bh_chain *chain, bool keep_it)
 {
     packed_region *region = records->area;
 
-    region->desc[inside(records, region->old_free_head)].inflight = 0;
-    region->free_head = region->old_free_head;
+    chain->record = inside(records, region->old_free_head);
+    if (keep_it) {
+        region->old_free_head = region->free_head;
+    } else {
+        region->desc[chain->record].inflight = 0;
+        region->free_head = region->old_free_head;
+    }
 }
 
 /* Give the chain's entries back to the free list. */
@@ -286,9 +281,8 @@ static int load_split(struct bh_inflight *inflight, const struct virtq_used *use
 /* Go forward or back where the process died between link and done. */
 static void settle_packed(packed_region *region, const struct pvirtq_desc *ring, uint16_t old_used)
 {
-    uint16_t available = region->old_used_wrap_counter ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
-
-    if (region->used_idx != old_used && (ring_load16(&ring[old_used].flags) & LAP_FLAGS) != available) {
+    if (region->used_idx != old_used &&
+        !packed_available(ring_load16(&ring[old_used].flags), region->old_used_wrap_counter)) {
         keep(region);
     } else {
         region->free_head = region->old_free_head;

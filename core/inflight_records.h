@@ -23,10 +23,10 @@ void bh_records_split_link(struct bh_inflight *records, struct bh_chain *const *
 void bh_records_split_done(struct bh_inflight *records, struct bh_chain *const *chains, unsigned count,
                            uint16_t used);
 
-/* Packed: note one descriptor of the chain being walked, then keep the chain (its record) or forget it. */
+/* Packed: note one descriptor of the chain being walked; then keep the chain (which is told its record) or forget it.
+ */
 void bh_records_packed_desc(struct bh_inflight *records, const struct ring_desc *desc, bool first);
-uint16_t bh_records_packed_taken(struct bh_inflight *records);
-void bh_records_packed_abandon(struct bh_inflight *records);
+void bh_records_packed_end(struct bh_inflight *records, struct bh_chain *chain, bool keep);
 void bh_records_packed_untaken(struct bh_inflight *records, uint16_t record);
 /* Packed: before the first used descriptor's flags are published, with the used position after it; and after.
  */

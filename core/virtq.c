@@ -92,78 +92,13 @@ void bh_virtq_init(struct bh_virtq *q, const struct bh_virtq_memory *memory, str
     clear_slots(q);
 }
 
-/* --- The rings' place in memory --- */
-
-static size_t part_bytes(const struct bh_virtq_ops *ops, unsigned part, uint16_t size)
-{
-    return (size_t)ops->part[part].entry_size * size + ops->part[part].fixed_size;
-}
-
-static void release_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, void *const ring[RING_PARTS],
-                          uint16_t size)
-{
-    for (unsigned i = 0; i < RING_PARTS; i++) {
-        struct bh_seg part = {ring[i], part_bytes(ops, i, size)};
-
-        bh_mem_view_release(&q->view, &part, part.base != NULL);
-    }
-}
+/* --- A new memory table --- */
 
 /*
- * Find the three parts, each whole in one region. BH_OK; BH_ERR_PENDING, all that is missing having been
- * asked for; or a positive enum bh_broken.
+ * The memory's table changed, or the rings could not be found in it yet. BH_OK, BH_ERR_PENDING or BH_ERR_BROKEN. Until
+ * the rings are found again, push goes on in the old ones.
  */
-static int find_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops, const struct bh_virtq_setup *setup,
-                      void *ring[RING_PARTS], uint32_t *slots)
-{
-    const bh_daddr_t addr[RING_PARTS] = {setup->desc, setup->driver, setup->device};
-    int result = BH_OK;
-
-    *slots = 0;
-    for (unsigned i = 0; i < RING_PARTS; i++) {
-        const struct bh_virtq_ring_part *part = &ops->part[i];
-        size_t bytes = part_bytes(ops, i, setup->size);
-        struct bh_mem_span span = {0};
-        enum bh_mem_result found = bh_mem_translate(&q->view, addr[i], bytes, part->access, &span);
-
-        ring[i] = found == BH_MEM_HERE && span.len == bytes ? span.host : NULL;
-        if (found == BH_MEM_HERE && ring[i] == NULL)
-            bh_mem_view_release(&q->view, &(struct bh_seg){span.host, (size_t)span.len}, 1);
-        if (found == BH_MEM_PENDING)
-            result = result > 0 ? result : BH_ERR_PENDING;
-        else if (ring[i] == NULL)
-            result = BH_BROKEN_RING_FAULT;
-        else if (((addr[i].raw | (uintptr_t)span.host) & (part->align - 1u)) != 0)
-            result = BH_BROKEN_RING_ALIGN;
-        *slots |= bh_mem_slot_bit(span.slot);
-    }
-    if (result != BH_OK)
-        release_rings(q, ops, ring, setup->size);
-    return result;
-}
-
-static void drop_rings(struct bh_virtq *q)
-{
-    bh_mem_view_use(&q->view, q->ring_slots, -1);
-    q->ring_slots = 0;
-    if (q->ops)
-        release_rings(q, q->ops, q->ring, q->size);
-    q->ring[RING_DESC] = q->ring[RING_DRIVER] = q->ring[RING_DEVICE] = NULL;
-}
-
-/* Put the rings where find_rings found them. */
-static void set_rings(struct bh_virtq *q, void *const ring[RING_PARTS], uint32_t slots)
-{
-    bh_mem_view_use(&q->view, slots, 1);
-    drop_rings(q);
-    for (unsigned i = 0; i < RING_PARTS; i++)
-        q->ring[i] = ring[i];
-    q->ring_slots = slots;
-    q->rings_stale = false;
-}
-
-/* BH_OK, BH_ERR_PENDING or BH_ERR_BROKEN. Until the rings are found again, push goes on in the old ones. */
-static int adopt(struct bh_virtq *q)
+static __attribute__((noinline)) int adopt_newer(struct bh_virtq *q)
 {
     void *ring[RING_PARTS];
     uint32_t slots;
@@ -173,17 +108,25 @@ static int adopt(struct bh_virtq *q)
         q->rings_stale = true;
     if (q->life == BH_VIRTQ_STOPPED || q->broken != BH_BROKEN_NONE)
         q->rings_stale = false; /* there are none */
-    if (BH_LIKELY(!q->rings_stale))
+    if (!q->rings_stale)
         return BH_OK;
-    result = find_rings(q, q->ops, &q->setup, ring, &slots);
+    result = bh_virtq_find_rings(q, q->ops, &q->setup, ring, &slots);
     if (result == BH_ERR_PENDING)
         return result;
     if (result != BH_OK) {
         bh_virtq_break(q, (enum bh_broken)result);
         return BH_ERR_BROKEN;
     }
-    set_rings(q, ring, slots);
+    bh_virtq_set_rings(q, ring, slots);
     return BH_OK;
+}
+
+static inline int adopt(struct bh_virtq *q)
+{
+    /* Relaxed: what is found to be newer is loaded again with acquire. */
+    if (BH_LIKELY(__atomic_load_n(&q->view.mem->table, __ATOMIC_RELAXED) == q->view.table && !q->rings_stale))
+        return BH_OK;
+    return adopt_newer(q);
 }
 
 void bh_virtq_adopt(struct bh_virtq *q)
@@ -218,13 +161,13 @@ int bh_virtq_start(struct bh_virtq *q, const struct bh_virtq_setup *setup, const
     if (q->inflight && (q->inflight->size != setup->size || q->inflight->packed != packed))
         return BH_ERR_INVAL;
     bh_mem_view_adopt(&q->view);
-    result = find_rings(q, ops, setup, ring, &slots);
+    result = bh_virtq_find_rings(q, ops, setup, ring, &slots);
     if (result != BH_OK)
         return result < 0 ? result : BH_ERR_FAULT;
 
     q->ops = ops;
     q->size = setup->size;
-    set_rings(q, ring, slots);
+    bh_virtq_set_rings(q, ring, slots);
     clear_slots(q);
     q->setup = *setup;
     q->state = setup->state;
@@ -245,7 +188,7 @@ static void settle(struct bh_virtq *q)
     if (q->life != BH_VIRTQ_STOPPING || q->in_flight != 0)
         return;
     q->life = BH_VIRTQ_STOPPED;
-    drop_rings(q);
+    bh_virtq_drop_rings(q);
     q->env->quiet(q);
 }
 
@@ -264,36 +207,38 @@ struct bh_virtq_state bh_virtq_state(const struct bh_virtq *q)
     return q->state;
 }
 
-/* The chains use their regions (by = 1), or do so no more (-1). Mostly the whole batch lies in the same ones. */
-static void use_regions(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int by)
-{
-    uint32_t slots = chains[0]->mem_slots;
-    int users = by;
+/* Users of regions are counted for a run of chains that lie in the same ones: mostly a whole batch. */
+struct users {
+    uint32_t slots;
+    unsigned count;
+};
 
-    for (unsigned i = 1; i < count; i++, users += by) {
-        if (BH_LIKELY(chains[i]->mem_slots == slots))
-            continue;
-        bh_mem_view_use(&q->view, slots, users);
-        slots = chains[i]->mem_slots;
-        users = 0;
+static inline void count_user(struct bh_virtq *q, struct users *users, const struct bh_chain *chain, int by)
+{
+    if (BH_UNLIKELY(chain->mem_slots != users->slots)) {
+        bh_mem_view_use(&q->view, users->slots, by * (int)users->count);
+        *users = (struct users){chain->mem_slots, 0};
     }
-    bh_mem_view_use(&q->view, slots, users);
+    users->count++;
 }
 
 /* The chains are used no more, and their slots free again. */
 static void free_chains(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    const struct bh_mem_ops *ops = q->view.mem->ops;
+    struct users users = {chains[0]->mem_slots, 0};
+    uint16_t *slots = q->memory.free_slots + q->free_count;
+    bool tell = q->view.mem->ops != NULL;
 
-    use_regions(q, chains, count, -1);
     for (unsigned i = 0; i < count; i++) {
         struct bh_chain *chain = chains[i];
 
-        if (BH_UNLIKELY(ops != NULL))
+        count_user(q, &users, chain, -1);
+        if (BH_UNLIKELY(tell))
             bh_mem_view_release(&q->view, chain->segs, (unsigned)chain->out_count + chain->in_count);
         chain->stage = BH_CHAIN_FREE;
-        q->memory.free_slots[q->free_count + i] = chain->slot;
+        slots[i] = chain->slot;
     }
+    bh_mem_view_use(&q->view, users.slots, -(int)users.count);
     q->free_count = (uint16_t)(q->free_count + count);
     q->in_flight = (uint16_t)(q->in_flight - count);
 }
@@ -311,7 +256,7 @@ void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
         if (chain->stage == BH_CHAIN_HELD)
             free_chains(q, &chain, 1);
     }
-    drop_rings(q);
+    bh_virtq_drop_rings(q);
     q->env->broken(q, reason);
     settle(q);
 }
@@ -330,7 +275,7 @@ static unsigned pop_records(struct bh_virtq *q, struct bh_chain **chains, unsign
     unsigned count;
 
     for (count = 0; count < max && has_records(q); count++) {
-        chains[count] = virtq_next_chain(q, count);
+        chains[count] = &q->memory.chains[q->memory.free_slots[q->free_count - 1u - count]];
         *result = q->ops->resubmit(q, records->resubmit[records->resubmit_next], chains[count]);
         if (*result != BH_OK)
             break;
@@ -340,21 +285,27 @@ static unsigned pop_records(struct bh_virtq *q, struct bh_chain **chains, unsign
 }
 
 /* Good chains become the class's: take their slots. */
-static void take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, bool resubmitted)
+static __attribute__((noinline)) void take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
+                                           bool resubmitted)
 {
+    struct users users = {chains[0]->mem_slots, 0};
+    uint16_t *order = q->memory.order;
+    unsigned at = q->pop_order, end = q->memory.size_max;
     uint64_t bytes = 0;
 
-    use_regions(q, chains, count, 1);
     for (unsigned i = 0; i < count; i++) {
         struct bh_chain *chain = chains[i];
 
+        count_user(q, &users, chain, 1);
         chain->written = 0;
         chain->stage = BH_CHAIN_POPPED;
         chain->resubmitted = resubmitted;
-        q->memory.order[q->pop_order] = chain->slot;
-        q->pop_order = q->pop_order + 1u == q->memory.size_max ? 0 : (uint16_t)(q->pop_order + 1u);
+        order[at] = chain->slot;
+        at = at + 1u == end ? 0 : at + 1u;
         bytes += chain->out_len;
     }
+    bh_mem_view_use(&q->view, users.slots, (int)users.count);
+    q->pop_order = (uint16_t)at;
     q->free_count = (uint16_t)(q->free_count - count);
     q->in_flight = (uint16_t)(q->in_flight + count);
     q->counters.chains += count;
@@ -424,30 +375,23 @@ void bh_virtq_unpop(struct bh_virtq *q, unsigned count)
  * Which pages a chain's device wrote is known by `written` only as far as it wrote without gaps: a status
  * byte after data that could not be read is not in it. So all writable segments are marked.
  */
-static inline void mark_written(struct bh_virtq *q, const struct bh_chain *chain)
+static void mark_written(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    const struct bh_seg *seg = chain->segs + chain->out_count;
+    for (unsigned i = 0; i < count; i++) {
+        const struct bh_seg *seg = chains[i]->segs + chains[i]->out_count;
 
-    if (BH_SPEED && BH_LIKELY(q->view.mem->log == NULL)) /* looked at again there, with its reason */
-        return;
-    for (unsigned i = 0; i < chain->in_count; i++)
-        bh_mem_dirty_seg(&q->view, seg[i].base, seg[i].len);
+        for (unsigned s = 0; s < chains[i]->in_count; s++)
+            bh_mem_dirty_seg(&q->view, seg[s].base, seg[s].len);
+    }
 }
 
 enum published { PUBLISHED_NONE, PUBLISHED, PUBLISHED_WANTED }; /* the driver wants to hear of it */
 
 static enum published publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    uint64_t bytes = 0;
-    unsigned slots;
+    unsigned slots = q->ops->publish(q, chains, count);
     bool wanted;
 
-    for (unsigned i = 0; i < count; i++) {
-        bytes += chains[i]->written;
-        mark_written(q, chains[i]);
-    }
-    q->counters.bytes_in += bytes;
-    slots = q->ops->publish(q, chains, count);
     free_chains(q, chains, count);
     wanted = q->ops->wants_notification(q, slots) || q->first_push;
     q->first_push = false;
@@ -484,16 +428,23 @@ static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *cons
 void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
     enum published published = PUBLISHED_NONE;
+    uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         BH_ASSERT(chains[i]->stage == BH_CHAIN_POPPED && chains[i]->written <= chains[i]->in_len);
+        bytes += chains[i]->written;
+    }
     if (count == 0)
         return;
     BH_PROBE_PUSH(q, count);
-    if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE))
+    if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE)) {
         free_chains(q, chains, count);
-    else
+    } else {
+        q->counters.bytes_in += bytes;
+        if (BH_UNLIKELY(q->view.mem->log != NULL)) /* looked at again for each mark, with its reason */
+            mark_written(q, chains, count);
         published = q->in_order ? publish_in_order(q, chains, count) : publish(q, chains, count);
+    }
     if (published == PUBLISHED_WANTED) {
         q->counters.notifications++;
         BH_PROBE_CALL(q);

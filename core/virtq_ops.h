@@ -22,7 +22,8 @@ struct bh_virtq_ring_part {
 struct bh_virtq_ops {
     struct bh_virtq_ring_part part[RING_PARTS];
     /*
-     * Find up to `max` chains, for each of which a slot is free, and move the available side past them.
+     * Find up to `max` chains, for each of which a slot is free, and move the available side past them. They go to
+     * the slots freed last (memory.free_slots, from its end), which the caller takes then.
      * Returns how many are good; *result says how the one behind them was met: BH_OK, or as the walks return.
      */
     unsigned (*pop)(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result);
@@ -43,14 +44,18 @@ struct bh_virtq_ops {
 extern const struct bh_virtq_ops bh_virtq_split;
 extern const struct bh_virtq_ops bh_virtq_packed;
 
+/*
+ * Find the three parts of the rings. BH_OK; BH_ERR_PENDING, all that is missing having been asked for; or a positive
+ * enum bh_broken. Nothing is held yet.
+ */
+int bh_virtq_find_rings(struct bh_virtq *q, const struct bh_virtq_ops *ops,
+                        const struct bh_virtq_setup *setup, void *ring[RING_PARTS], uint32_t *slots);
+/* Put the rings where they were found, and hold them; let go of the former ones. */
+void bh_virtq_set_rings(struct bh_virtq *q, void *const ring[RING_PARTS], uint32_t slots);
+void bh_virtq_drop_rings(struct bh_virtq *q);
+
 /* [virtio-1.4 2.7, 2.8.1]: are size and state legal in this layout, and the size not over the queue's? */
 bool bh_virtq_setup_ok(const struct bh_virtq *q, const struct bh_virtq_setup *setup, bool packed);
-
-/* The chain that the `count`-th of a batch fills; its slot is not taken before the batch ends. */
-static inline struct bh_chain *virtq_next_chain(const struct bh_virtq *q, unsigned count)
-{
-    return &q->memory.chains[q->memory.free_slots[q->free_count - 1u - count]];
-}
 
 /* Bytes of a ring part that the device wrote. */
 static inline void virtq_dirty(struct bh_virtq *q, const void *at, size_t len)

@@ -17,54 +17,23 @@
  * slots in flight is kept below the ring's size, so the used position never runs over the available one. A
  * buffer id is the driver's own number: it is handed back as it came and indexes nothing.
  */
+#include "core/virtq_packed.h"
 #include "core/chain_walk.h"
 #include "core/inflight_records.h"
 #include "core/ring_access.h"
 #include "core/virtq_ops.h"
-
-#define LAP_FLAGS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
 
 static inline struct pvirtq_desc *desc_ring(const struct bh_virtq *q)
 {
     return q->ring[RING_DESC];
 }
 
-/* Move a position forward by at most the ring's size. */
-static inline void advance(const struct bh_virtq *q, uint16_t *position, bool *wrap, unsigned slots)
-{
-    unsigned to = *position + slots;
-
-    if (to >= q->size) {
-        to -= q->size;
-        *wrap = !*wrap;
-    }
-    *position = (uint16_t)to;
-}
-
-static inline bool is_available(uint16_t flags, bool wrap)
-{
-    return (flags & LAP_FLAGS) == (wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED);
-}
-
 static unsigned packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
 {
-    unsigned count;
-
-    for (count = 0; count < max; count++) {
-        struct bh_chain *chain = virtq_next_chain(q, count);
-        /* Acquire: pairs with the driver's barrier before it wrote the flags [virtio-1.4 2.8.21.1.1]. */
-        uint16_t flags = ring_load16_acquire(&desc_ring(q)[q->state.avail].flags);
-
-        if (!is_available(flags, q->state.avail_wrap))
-            break;
-        *result = bh_chain_walk_packed(q, q->state.avail, flags, chain);
-        if (BH_UNLIKELY(*result != BH_OK))
-            break;
-        q->desc_in_flight += chain->desc_count;
-        advance(q, &q->state.avail, &q->state.avail_wrap, chain->desc_count);
-        chains[count] = chain;
-    }
-    return count;
+    /* A look before all that a walk needs is laid out; the walk's own load has the acquire. */
+    if (!packed_available(ring_load16(&desc_ring(q)[q->state.avail].flags), q->state.avail_wrap))
+        return 0;
+    return bh_chain_walk_packed(q, chains, max, result);
 }
 
 static void packed_unpop(struct bh_virtq *q, struct bh_chain *chain)
@@ -82,15 +51,6 @@ static void packed_unpop(struct bh_virtq *q, struct bh_chain *chain)
         bh_records_packed_untaken(q->inflight, chain->record);
 }
 
-static int packed_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
-{
-    int result = bh_chain_walk_record(q, record, chain);
-
-    if (result == BH_OK)
-        q->desc_in_flight += chain->desc_count;
-    return result;
-}
-
 /* A used descriptor's flags [virtio-1.4 2.8.1, 2.8.3]. */
 static inline uint16_t used_flags(const struct bh_chain *chain, bool wrap)
 {
@@ -99,21 +59,26 @@ static inline uint16_t used_flags(const struct bh_chain *chain, bool wrap)
 
 static unsigned packed_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    struct pvirtq_desc *first = &desc_ring(q)[q->state.used];
+    struct pvirtq_desc *ring = desc_ring(q), *first = &ring[q->state.used];
     uint16_t first_flags = used_flags(chains[0], q->state.used_wrap);
+    bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
+    struct bh_virtq_state state = q->state;
     unsigned slots = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        struct pvirtq_desc *desc = &desc_ring(q)[q->state.used];
+        struct pvirtq_desc *desc = &ring[state.used];
 
         ring_store32(&desc->len, chains[i]->written);
         ring_store16(&desc->id, chains[i]->id);
         if (i > 0)
-            ring_store16(&desc->flags, used_flags(chains[i], q->state.used_wrap));
-        virtq_dirty(q, desc, sizeof(*desc));
+            ring_store16(&desc->flags, used_flags(chains[i], state.used_wrap));
+        if (BH_UNLIKELY(log))
+            virtq_dirty(q, desc, sizeof(*desc));
         slots += chains[i]->desc_count;
-        advance(q, &q->state.used, &q->state.used_wrap, chains[i]->desc_count);
+        packed_advance(q, &state.used, &state.used_wrap, chains[i]->desc_count);
     }
+    q->state.used = state.used;
+    q->state.used_wrap = state.used_wrap;
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_packed_link(q->inflight, chains, count, q->state.used, q->state.used_wrap);
     /* Release: buffers and the batch's other descriptors are there before the driver can see the first. */
@@ -152,7 +117,7 @@ static bool packed_wants_notification(struct bh_virtq *q, unsigned count)
 
 static bool packed_has_work(struct bh_virtq *q)
 {
-    return is_available(ring_load16_acquire(&desc_ring(q)[q->state.avail].flags), q->state.avail_wrap);
+    return packed_available(ring_load16_acquire(&desc_ring(q)[q->state.avail].flags), q->state.avail_wrap);
 }
 
 /* One store for both fields: the driver never sees a new flag with an old position. */
@@ -194,5 +159,5 @@ const struct bh_virtq_ops bh_virtq_packed = {
     .arm = packed_arm,
     .disarm = packed_disarm,
     .has_work = packed_has_work,
-    .resubmit = packed_resubmit,
+    .resubmit = bh_chain_walk_record,
 };

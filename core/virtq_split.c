@@ -29,54 +29,68 @@ static inline struct virtq_used *used_ring(const struct bh_virtq *q)
     return q->ring[RING_DEVICE];
 }
 
-/* Take the chain that starts at `head`; BH_OK or as the walks return. */
-static inline int take_head(struct bh_virtq *q, uint16_t head, struct bh_chain *chain)
+/* Note that the chain of `head` is in flight. BH_OK or an enum bh_broken. */
+static inline int head_taken(struct bh_virtq *q, uint16_t head)
 {
-    uint32_t *word, bit;
-    int result;
+    uint32_t *word, bit = 1u << (head % 32u);
 
     if (BH_UNLIKELY(head >= q->size))
         return BH_BROKEN_HEAD_RANGE;
     word = &q->memory.heads_in_flight[head / 32u];
-    bit = 1u << (head % 32u);
     if (BH_UNLIKELY(*word & bit))
         return BH_BROKEN_HEAD_IN_FLIGHT;
-    result = bh_chain_walk_split(q, head, chain);
-    if (BH_LIKELY(result == BH_OK))
-        *word |= bit;
-    return result;
+    *word |= bit;
+    return BH_OK;
+}
+
+static inline void head_done(struct bh_virtq *q, uint16_t head)
+{
+    q->memory.heads_in_flight[head / 32u] &= ~(1u << (head % 32u));
+}
+
+/* Walk the chains of heads that were taken; the ones that are not good are not. */
+static unsigned walk_taken(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int *result)
+{
+    unsigned good = bh_chain_walk_split(q, chains, count, result);
+
+    for (unsigned i = good; i < count; i++)
+        head_done(q, chains[i]->id);
+    return good;
 }
 
 static unsigned split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
 {
     const struct virtq_avail *avail = avail_ring(q);
+    unsigned at = q->state.avail, mask = q->size - 1u, count;
+    const uint16_t *slot = q->memory.free_slots + q->free_count;
+    int head_result = BH_OK;
     /* Acquire: pairs with the driver's barrier before it moved the index [virtio-1.4 2.7.13.3]. */
-    uint16_t available = (uint16_t)(ring_load16_acquire(&avail->idx) - q->state.avail);
-    unsigned mask = q->size - 1u, count = 0;
+    uint16_t available = (uint16_t)(ring_load16_acquire(&avail->idx) - at);
 
+    if (available == 0)
+        return 0;
     if (BH_UNLIKELY(available > q->size)) {
         *result = BH_BROKEN_AVAIL_INDEX;
         return 0;
     }
     if (max > available)
         max = available;
-    for (; count < max; count++) {
-        struct bh_chain *chain = virtq_next_chain(q, count);
+    for (count = 0; count < max; count++) {
+        struct bh_chain *chain = &q->memory.chains[*--slot];
 
-        *result = take_head(q, ring_load16(&avail->ring[(q->state.avail + count) & mask]), chain);
-        if (BH_UNLIKELY(*result != BH_OK))
+        chain->id = ring_load16(&avail->ring[(at + count) & mask]);
+        head_result = head_taken(q, chain->id);
+        if (BH_UNLIKELY(head_result != BH_OK))
             break;
-        if (BH_UNLIKELY(q->inflight != NULL))
-            bh_records_split_taken(q->inflight, chain->id);
         chains[count] = chain;
     }
-    q->state.avail = (uint16_t)(q->state.avail + count);
+    count = walk_taken(q, chains, count, result);
+    if (BH_UNLIKELY(count == 0 && *result == BH_OK))
+        *result = head_result;
+    for (unsigned i = 0; BH_UNLIKELY(q->inflight != NULL) && i < count; i++)
+        bh_records_split_taken(q->inflight, chains[i]->id);
+    q->state.avail = (uint16_t)(at + count);
     return count;
-}
-
-static inline void head_done(struct bh_virtq *q, uint16_t head)
-{
-    q->memory.heads_in_flight[head / 32u] &= ~(1u << (head % 32u));
 }
 
 static void split_unpop(struct bh_virtq *q, struct bh_chain *chain)
@@ -91,31 +105,40 @@ static void split_unpop(struct bh_virtq *q, struct bh_chain *chain)
 
 static int split_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
 {
-    return take_head(q, record, chain);
+    int result;
+
+    chain->id = record;
+    result = head_taken(q, record);
+    if (result == BH_OK)
+        (void)walk_taken(q, &chain, 1, &result);
+    return result;
 }
 
 static unsigned split_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
     struct virtq_used *used = used_ring(q);
-    unsigned mask = q->size - 1u;
-    uint16_t index = q->state.used;
+    bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
+    unsigned mask = q->size - 1u, index = q->state.used;
+    uint32_t *heads = q->memory.heads_in_flight;
 
     for (unsigned i = 0; i < count; i++, index++) {
         struct virtq_used_elem *entry = &used->ring[index & mask];
+        unsigned head = chains[i]->id;
 
-        ring_store32(&entry->id, chains[i]->id);
+        ring_store32(&entry->id, head);
         ring_store32(&entry->len, chains[i]->written);
-        head_done(q, chains[i]->id);
-        virtq_dirty(q, entry, sizeof(*entry));
+        heads[head / 32] &= ~(1u << head % 32);
+        if (BH_UNLIKELY(log))
+            virtq_dirty(q, entry, sizeof(*entry));
     }
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_split_link(q->inflight, chains, count);
     /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.1]. */
-    ring_store16_release(&used->idx, index);
+    ring_store16_release(&used->idx, (uint16_t)index);
     virtq_dirty(q, &used->idx, sizeof(used->idx));
-    q->state.used = index;
+    q->state.used = (uint16_t)index;
     if (BH_UNLIKELY(q->inflight != NULL))
-        bh_records_split_done(q->inflight, chains, count, index);
+        bh_records_split_done(q->inflight, chains, count, (uint16_t)index);
     return count;
 }
 
