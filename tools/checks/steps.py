@@ -111,6 +111,12 @@ def unit(log):
     return run_meson_tests(log, BUILD)
 
 
+def instructions(log):
+    """What core/ spends on a request, counted, against the figures in bench/."""
+    log.run(TOP / "tools" / "instructions", BUILD)
+    return [line for line in log.tail(40) if not line.startswith("$")]
+
+
 SANITIZED = {"ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1:strict_string_checks=1",
              "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
@@ -221,6 +227,7 @@ STEPS = [
     Step("size", "freestanding parts for Cortex-R5 and bare AArch64, and their size", size),
     Step("build", "gcc, warnings are errors", build),
     Step("unit", "unit and conformance tests", unit, needs=("build",)),
+    Step("instructions", "what core/ spends on a request, against bench/instructions.txt", instructions, needs=("build",)),
     Step("clang", "clang, warnings are errors", clang),
     Step("tidy", "clang-tidy", tidy, needs=("clang",)),
     Step("sanitize", "the same tests under ASan and UBSan", sanitize),
