@@ -9,6 +9,8 @@
 
 #include <bulkhead/impl/hosted_class.h>
 
+enum { BH_DEVICE_SANDBOX_ON, BH_DEVICE_SANDBOX_OFF };
+
 struct bh_device_process_values {
     char *socket_path;
     char *connect;
@@ -16,6 +18,7 @@ struct bh_device_process_values {
     char *features;
     char *control;
     uint64_t control_fd;
+    int sandbox; /* BH_DEVICE_SANDBOX_ */
     bool print_capabilities, help, version;
 };
 /*
@@ -24,8 +27,11 @@ struct bh_device_process_values {
  */
 extern const struct bh_option bh_device_process_options[];
 
-/* Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
-int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv);
+/* The system calls that a program's sources need: one table a program, gathered by the build (tools/syscalls). */
+extern const char *const bh_program_syscalls[];
+
+/* `syscalls`: what its sandbox lets through. Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
+int bh_device_main(const struct bh_hosted_class *class, const char *const *syscalls, int argc, char **argv);
 
 /* What "-packed,-event_idx" takes away, of a text that the option's table let pass. BH_ERR_NOMEM. */
 int bh_features_parse(const char *text, struct bh_features *withheld) BH_MUST_USE;

@@ -2,6 +2,8 @@
 /*
  * Connecting to a front-end that listens. Whatever is in the way (nothing there yet, nobody listening, no permission) may
  * change, so each is told once and asked again. A front-end that hangs up at once is not asked any faster.
+ *
+ * #syscalls socket connect
  */
 #include "programs/device_connect.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket's clients: who is there, and their lines.
+ *
+ * #syscalls recvfrom sendto getsockopt fcntl
  */
 #include "programs/device_control.h"
 #include <bulkhead/impl/accept.h>

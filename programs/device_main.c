@@ -2,6 +2,8 @@
 /*
  * The main of every device process. Conventions are those of vhost-user's back-end programs [vhost-user.rst,
  * "Backend program conventions"]: --socket-path or --fd, --print-capabilities, no daemonising, SIGTERM ends it.
+ *
+ * #syscalls unlink unlinkat
  */
 #include "programs/device.h"
 
@@ -28,6 +30,7 @@ enum { QUIET_MS = 5000 };
 
 struct process {
     const struct bh_hosted_class *class;
+    const char *const *syscalls;
     struct bh_device_process_values values;
     void *class_values;
     char tag[32]; /* "bulkhead-blk": opens each line on stderr */
@@ -237,6 +240,29 @@ static int open_sockets(struct process *process, struct sockets *sockets)
     return BH_ERR_INVAL;
 }
 
+/*
+ * Everything is open that can be known: what is left to be opened is the class's word, our own sockets' removal, and
+ * the manager's socket.
+ */
+static int enter_sandbox(const struct process *process, const struct sockets *sockets)
+{
+    struct bh_sandbox sandbox = {.syscalls = process->syscalls};
+    if (process->values.sandbox == BH_DEVICE_SANDBOX_OFF) {
+        bh_warn(NULL, NULL, "for debugging only: what a guest breaks has the host before it",
+                "the sandbox is off");
+        return BH_OK;
+    }
+    if (process->class->sandbox)
+        process->class->sandbox(process->class_values, &sandbox);
+    if (sockets->made_serve)
+        bh_sandbox_folder(&sandbox, process->values.socket_path);
+    if (sockets->made_control)
+        bh_sandbox_folder(&sandbox, process->values.control);
+    bh_sandbox_folder(&sandbox, process->values.connect);
+    bh_sandbox_path(&sandbox, getenv("NOTIFY_SOCKET"), false);
+    return bh_sandbox_enter(&sandbox, NULL);
+}
+
 /* Those that we made are removed, those that nobody took are closed. */
 static void close_sockets(struct process *process, const struct sockets *sockets)
 {
@@ -283,6 +309,8 @@ static int serve(struct process *process, struct sockets *sockets)
         bh_error(NULL, NULL, NULL, "cannot wait for signals");
         return EXIT_FAILED;
     }
+    if (enter_sandbox(process, sockets))
+        return EXIT_FAILED;
     (void)bh_notify("READY=1");
     status = bh_loop_run(process->loop);
     bh_loop_timer_cancel(&process->patience);
@@ -328,9 +356,10 @@ destroy_loop:
     return status;
 }
 
-int bh_device_main(const struct bh_hosted_class *class, int argc, char **argv)
+int bh_device_main(const struct bh_hosted_class *class, const char *const *syscalls, int argc, char **argv)
 {
-    struct process process = {.class = class, .class_values = calloc(1, class->values_size)};
+    struct process process = {
+        .class = class, .syscalls = syscalls, .class_values = calloc(1, class->values_size)};
     const struct bh_option_set sets[] = {
         {bh_device_process_options, &process.values, "Process"},
         {class->options, process.class_values, "Device"},

@@ -7,6 +7,8 @@
 
 #define AT(member) offsetof(struct bh_device_process_values, member)
 
+static const char *const sandbox_words[] = {"on", "off", NULL};
+
 const struct bh_option bh_device_process_options[] = {
     {.name = "socket-path",
      .type = BH_OPT_PATH,
@@ -46,6 +48,13 @@ const struct bh_option bh_device_process_options[] = {
      .arg = "FD",
      .cli_only = true,
      .help = "The same on an inherited socket that listens"},
+    {.name = "sandbox",
+     .type = BH_OPT_ENUM,
+     .offset = AT(sandbox),
+     .values = sandbox_words,
+     .def = "on",
+     .cli_only = true,
+     .help = "Give up files, namespaces, capabilities and system calls that serving does not need"},
     {.name = "print-capabilities",
      .type = BH_OPT_BOOL,
      .offset = AT(print_capabilities),

@@ -7,5 +7,5 @@
 
 int main(int argc, char **argv)
 {
-    return bh_device_main(&bh_net_hosted, argc, argv);
+    return bh_device_main(&bh_net_hosted, bh_program_syscalls, argc, argv);
 }

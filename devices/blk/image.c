@@ -2,6 +2,8 @@
 /*
  * Opening an image: what it is, how large, how it can be read and written, in words that a user understands
  * when it cannot.
+ *
+ * #syscalls ioctl fallocate fstat newfstatat
  */
 #include "devices/blk/image.h"
 #include <errno.h>

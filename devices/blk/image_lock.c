@@ -3,18 +3,12 @@
  * The lock on an image. It is taken when the guest's first ring starts and dropped when its last one stops,
  * not at opening: so a migration's receiving side can open the image while the sending side still uses it.
  *
- * Who holds an open-file-description lock is told by no system call: the processes that have the file open
- * are searched for one whose /proc/PID/fdinfo shows a lock on it. That is for the message alone.
+ * #syscalls fcntl
  */
 #include "devices/blk/image.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define RETRY_MS 500u
 
@@ -27,67 +21,6 @@ static int try_lock(int fd, short type)
     return errno == EAGAIN || errno == EACCES ? BH_ERR_BUSY : BH_ERR_IO;
 }
 
-static bool fdinfo_has_lock(const char *pid, const char *fd)
-{
-    char name[300], line[256];
-    bool found = false;
-
-    snprintf(name, sizeof(name), "/proc/%.20s/fdinfo/%.20s", pid, fd);
-    FILE *file = fopen(name, "re");
-    if (!file)
-        return false;
-    while (!found && fgets(line, sizeof(line), file))
-        found = strncmp(line, "lock:", 5) == 0;
-    fclose(file);
-    return found;
-}
-
-static bool process_holds(const char *pid, const struct stat *image)
-{
-    char name[600];
-    struct stat st;
-    bool found = false;
-
-    snprintf(name, sizeof(name), "/proc/%.20s/fd", pid);
-    DIR *dir = opendir(name);
-    if (!dir)
-        return false;
-    for (struct dirent *entry = readdir(dir); entry && !found; entry = readdir(dir)) {
-        snprintf(name, sizeof(name), "/proc/%.20s/fd/%.20s", pid, entry->d_name);
-        found = stat(name, &st) == 0 && st.st_dev == image->st_dev && st.st_ino == image->st_ino &&
-                fdinfo_has_lock(pid, entry->d_name);
-    }
-    closedir(dir);
-    return found;
-}
-
-/* "process 123 (bulkhead-blk)" */
-static void find_holder(const struct bh_image *image, char *text, size_t size)
-{
-    struct stat st;
-    DIR *dir = fstat(image->fd, &st) == 0 ? opendir("/proc") : NULL;
-
-    snprintf(text, size, "another process");
-    if (!dir)
-        return;
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        long pid = strtol(entry->d_name, NULL, 10);
-        if (pid <= 0 || pid == getpid() || !process_holds(entry->d_name, &st))
-            continue;
-        char name[64], comm[32] = "";
-        snprintf(name, sizeof(name), "/proc/%ld/comm", pid);
-        FILE *file = fopen(name, "re");
-        if (file) {
-            if (fgets(comm, sizeof(comm), file))
-                comm[strcspn(comm, "\n")] = '\0';
-            fclose(file);
-        }
-        snprintf(text, size, "process %ld (%s)", pid, comm[0] ? comm : "?");
-        break;
-    }
-    closedir(dir);
-}
-
 static void retry(struct bh_loop_timer *timer)
 {
     struct bh_image *image = BH_LOOP_OWNER(timer, struct bh_image, retry);
@@ -98,15 +31,15 @@ static void retry(struct bh_loop_timer *timer)
 static void complain(struct bh_image *image)
 {
     struct bh_diag_where where = {.file = image->path};
-    char holder[96];
 
     if (image->complained)
         return;
     image->complained = true;
-    find_holder(image, holder, sizeof(holder));
+    /* No system call tells who holds it, and from within the sandbox /proc cannot be searched. */
     bh_error(image->sink, &where,
-             "end it, or give this device an image of its own; the guest's I/O waits until then",
-             "the image is in use by %s", holder);
+             "fuser(1) tells which: end it, or give this device an image of its own; the guest's I/O waits "
+             "until then",
+             "the image is in use by another process");
 }
 
 int bh_image_acquire(struct bh_image *image)

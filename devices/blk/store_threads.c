@@ -7,6 +7,8 @@
  * through all its steps with ordinary system calls, and puts it among the done ones; the first to come there
  * writes the eventfd that the loop watches. Whoever polls takes from the done list; the eventfd is read only
  * by the loop's callback, which then polls until nothing is left, so no completion is missed.
+ *
+ * #syscalls preadv2 pwritev2 fdatasync fallocate clone set_robust_list rseq mprotect
  */
 #include "devices/blk/store_file.h"
 #include <errno.h>

@@ -8,12 +8,16 @@
  * readable while completions wait, so that what was polled right after the submission costs no wake-up. A
  * request that needs another step (the rest of a short transfer, the sync after zeroing) goes through
  * `pending` again. Both fds of the image are registered, which saves the kernel their look-up.
+ *
+ * #syscalls io_uring_enter
  */
 #include "devices/blk/store_file.h"
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ENTRIES_MIN     64u
 #define ENTRIES_MAX     4096u
@@ -199,10 +203,12 @@ static const char *reason(int err)
     }
 }
 
+/* All that we ask of a ring; nothing else can be asked of it (restrict_ring). */
+static const uint8_t wanted[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
+                                 IORING_OP_ASYNC_CANCEL};
+
 static const char *missing_op(struct io_uring *ring)
 {
-    static const int wanted[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
-                                 IORING_OP_ASYNC_CANCEL};
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     const char *missing = probe ? NULL : "this kernel's is too old";
 
@@ -212,6 +218,26 @@ static const char *missing_op(struct io_uring *ring)
     }
     io_uring_free_probe(probe);
     return missing;
+}
+
+/*
+ * A filter of system calls does not see what a ring is asked to do. So the ring is told, while it is still disabled,
+ * that it will never do but this, and on the two registered files alone (a cancel has no file).
+ */
+static int restrict_ring(struct io_uring *ring)
+{
+    struct io_uring_restriction allowed[BH_COUNT(wanted) + 1] = {{0}};
+
+    for (unsigned i = 0; i < BH_COUNT(wanted); i++)
+        allowed[i] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = wanted[i]};
+    allowed[BH_COUNT(wanted)] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+                                                              .sqe_flags = IOSQE_FIXED_FILE};
+    /* liburing 2.3 declares functions for both, and does not export them. */
+    if (syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, allowed,
+                BH_COUNT(allowed)) ||
+        syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0))
+        return -errno;
+    return 0;
 }
 
 static unsigned entries_for(unsigned depth)
@@ -240,13 +266,15 @@ int bh_store_uring_create(struct bh_loop *loop, struct bh_image *image, unsigned
         .aio = "io_uring",
         .destroy = destroy,
     };
-    int failed = io_uring_queue_init(u->entries, &u->ring, IORING_SETUP_COOP_TASKRUN);
+    int failed =
+        io_uring_queue_init(u->entries, &u->ring, IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN);
     if (failed == -EINVAL) /* before Linux 5.19 */
-        failed = io_uring_queue_init(u->entries, &u->ring, 0);
+        failed = io_uring_queue_init(u->entries, &u->ring, IORING_SETUP_R_DISABLED);
     *why = failed ? reason(failed) : missing_op(&u->ring);
     if (failed)
         goto fail;
-    if (!*why && (failed = io_uring_register_files(&u->ring, fds, 2)) != 0)
+    if (!*why && ((failed = io_uring_register_files(&u->ring, fds, 2)) != 0 ||
+                  (failed = restrict_ring(&u->ring)) != 0))
         *why = reason(failed);
     if (*why)
         goto fail_ring;

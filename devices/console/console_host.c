@@ -122,6 +122,16 @@ free_it:
     return err;
 }
 
+/* A log that is rotated, and what is removed at the end. */
+static void sandbox(const void *values, struct bh_sandbox *sandbox)
+{
+    const struct bh_console_values *v = values;
+
+    bh_sandbox_folder(sandbox, v->log_file);
+    bh_sandbox_folder(sandbox, v->socket);
+    bh_sandbox_folder(sandbox, v->pty_link);
+}
+
 static void destroy(struct bh_hosted *hosted)
 {
     struct console_host *host = BH_CONTAINER(hosted, struct console_host, hosted);
@@ -195,5 +205,6 @@ const struct bh_hosted_class bh_console_hosted = {
     .verbs = verbs,
     .counters = counters,
     .create = create,
+    .sandbox = sandbox,
     .destroy = destroy,
 };

@@ -6,6 +6,8 @@
  *   Somebody is attached while the other side of the pty is open. The kernel tells of the end of that by HUP,
  * but not of its begin: a timer looks. So that HUP is there from the start, the other side is opened and
  * closed once, and set to raw mode on that occasion: nothing the guest prints may be echoed back to it.
+ *
+ * #syscalls ioctl poll ppoll unlink unlinkat
  */
 #include "devices/console/ends.h"
 

@@ -2,6 +2,8 @@
 /*
  * A console on a Unix stream socket. One client at a time; a later one takes over, so that a forgotten or
  * stuck client, which would stop the guest by flow control, never locks its user out.
+ *
+ * #syscalls fcntl unlink unlinkat
  */
 #include "devices/console/ends.h"
 

@@ -2,6 +2,8 @@
 /*
  * A console on the program's own stdin and stdout. On a terminal: raw mode, the terminal's size, and one key
  * (Ctrl-]) that ends the program; everything, mode and O_NONBLOCK included, is put back when it stops.
+ *
+ * #syscalls kill ioctl fcntl
  */
 #include "devices/console/ends.h"
 

@@ -7,6 +7,8 @@
  * FILE.1 to FILE.2 and so on, the oldest falls off, then FILE becomes FILE.1. A reader that follows FILE sees
  * its inode change. Each step may fail (a full disk, a folder taken away); the log then goes on with what it
  * has.
+ *
+ * #syscalls open openat rename renameat renameat2 unlink unlinkat fstat newfstatat
  */
 #include "devices/console/log_file.h"
 

@@ -10,6 +10,8 @@
  *
  *   Input waits in a smaller ring, and beyond it in the peer's own socket: we read only what fits. When the
  * peer hangs up, what it typed before is still read and delivered, then it is forgotten.
+ *
+ * #syscalls read sendto
  */
 #include "devices/console/terminal.h"
 

@@ -6,6 +6,8 @@
  *   Both ends do the same: connect; when nobody listens, listen. The two steps are made under a lock on the
  * path's folder, so that two ends that start at once do not both listen. When the connection ends, the one who
  * listens goes on listening, the other begins anew, and becomes the listener if its peer is gone for good.
+ *
+ * #syscalls open openat flock socket connect bind listen fchmod unlink unlinkat
  */
 #include "devices/net/link_meet.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The network class with one of the host's netports behind it.
+ *
+ * #syscalls getrandom
  */
 #include "devices/net/net_host.h"
 #include "abi/virtio_net.h"
@@ -229,6 +231,19 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     return BH_OK;
 }
 
+/* The folder where a link's ends meet; or the host's network, and where libslirp finds its name server. */
+static void sandbox(const void *values, struct bh_sandbox *sandbox)
+{
+    const struct bh_net_values *v = values;
+    const enum bh_net_port_kind kind = choose(v);
+
+    sandbox->network = kind == BH_NET_USER;
+    if (kind == BH_NET_LINK)
+        bh_sandbox_folder(sandbox, v->link_path);
+    if (kind == BH_NET_USER)
+        bh_sandbox_path(sandbox, "/etc/resolv.conf", false);
+}
+
 static void destroy(struct bh_hosted *hosted)
 {
     struct net_host *host = BH_CONTAINER(hosted, struct net_host, hosted);
@@ -261,5 +276,6 @@ const struct bh_hosted_class bh_net_hosted = {
     .capabilities = capabilities,
     .counters = counters,
     .create = create,
+    .sandbox = sandbox,
     .destroy = destroy,
 };

@@ -12,6 +12,8 @@
  *   Back-pressure: what comes in waits in a fifo; when it is full, the socket is not read, fills up, and the
  * other end holds its guest's frames. But a guest that takes nothing must not stop the other for ever: after
  * STALL_MS its fifo is emptied again and again until it takes a frame.
+ *
+ * #syscalls recvfrom sendto sendmmsg recvmmsg fcntl getsockopt
  */
 #include "abi/virtio_net.h"
 #include "devices/net/frame_fifo.h"

@@ -10,6 +10,9 @@
  *
  *   Frames for the guest wait in a bounded fifo. When it is nearly full, libslirp is not polled, so that the
  * host's sockets fill up and TCP slows down its sender; a frame that still finds no room is dropped and counted.
+ *
+ * #syscalls socket connect bind listen accept accept4 shutdown setsockopt getsockopt getsockname getpeername
+ * #syscalls recvfrom recvmsg sendto sendmsg ioctl fcntl open openat read fstat newfstatat lseek getrandom poll
  */
 #include "devices/net/frame_fifo.h"
 #include "devices/net/ports.h"

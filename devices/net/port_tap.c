@@ -10,6 +10,8 @@
  * undone only what the guest can do. A tap that was handed over without IFF_VNET_HDR passes no offloads.
  *   One frame a pair is read ahead; those behind it wait in the kernel, whose queue is bounded and drops. A pair's
  * descriptor is watched only when a read found nothing, so that a guest without buffers costs no wake-ups.
+ *
+ * #syscalls read writev ioctl
  */
 #include "devices/net/ports.h"
 

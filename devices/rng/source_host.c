@@ -7,6 +7,8 @@
  * three things calls the device again: the watch (a pipe or device that will be readable), the retry timer (a
  * failure, a file that has ended, a watch that the host refuses), or the period timer (the rate's share is
  * used up). A file that has ended gives nothing more: the same bytes twice would be no entropy. It may grow.
+ *
+ * #syscalls getrandom read
  */
 #include "devices/rng/source_host.h"
 

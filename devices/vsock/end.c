@@ -12,6 +12,8 @@
  *
  *   A hang-up is reported by the kernel whether wanted or not; from then on the socket is not watched, as nothing new
  * can come: what is still in it is read out, and its end found by reading.
+ *
+ * #syscalls sendmsg shutdown
  */
 #include "devices/vsock/end.h"
 #include "devices/vsock/end_impl.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading from a connection's socket into the guest's buffers, in each form.
+ *
+ * #syscalls recvfrom recvmsg
  */
 #include "devices/vsock/end_impl.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Connections that come to the guest from outside: the listening sockets, and the line that says where to.
+ *
+ * #syscalls accept4 recvfrom sendto unlink unlinkat
  */
 #include "devices/vsock/port_host.h"
 #include "devices/vsock/sockets.h"

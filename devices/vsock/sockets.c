@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Unix and AF_VSOCK sockets of the host.
+ *
+ * #syscalls socket bind connect listen fchmod getsockopt lstat newfstatat unlink unlinkat
  */
 #include "devices/vsock/sockets.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket class with the host's sockets behind it.
+ *
+ * #syscalls getrandom
  */
 #include "devices/vsock/vsock_host.h"
 #include "abi/virtio_vsock.h"
@@ -174,6 +176,16 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     return BH_OK;
 }
 
+/* The folders of the sockets that connections come and go by, and AF_VSOCK where it is forwarded to. */
+static void sandbox(const void *values, struct bh_sandbox *sandbox)
+{
+    const struct bh_vsock_values *v = values;
+
+    bh_sandbox_folder(sandbox, v->host_path);
+    bh_sandbox_path(sandbox, v->sibling_dir, true);
+    sandbox->network = v->forward_cid != 0;
+}
+
 static void destroy(struct bh_hosted *hosted)
 {
     struct vsock_host *host = BH_CONTAINER(hosted, struct vsock_host, hosted);
@@ -214,5 +226,6 @@ const struct bh_hosted_class bh_vsock_hosted = {
     .capabilities = capabilities,
     .counters = counters,
     .create = create,
+    .sandbox = sandbox,
     .destroy = destroy,
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * accept4 for watched sockets, with a rest instead of a spin where file descriptors have run out.
+ *
+ * #syscalls accept4
  */
 #include <bulkhead/impl/accept.h>
 

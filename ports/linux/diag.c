@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Diagnostics on Linux: the text sink, the process's default sink, and the limit on what a peer can make us say.
+ *
+ * #syscalls ioctl
  */
 #include <bulkhead/impl/diag.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop on Linux: epoll, one timerfd for the nearest timer, one eventfd for "look again", one signalfd.
+ *
+ * #syscalls epoll_wait epoll_pwait epoll_ctl timerfd_settime signalfd4 read
  */
 #include <bulkhead/impl/loop.h>
 

@@ -2,6 +2,8 @@
 /*
  * The service manager's protocols on Linux: sd_notify's datagrams out, listen fds in. Both are a few lines of a
  * stable public protocol, and a device process should not carry a library for them.
+ *
+ * #syscalls socket connect sendmsg poll ppoll
  */
 #include <bulkhead/impl/notify.h>
 

@@ -64,7 +64,7 @@ def test_two_guests_use_an_image_one_after_the_other(programs, backend, image, f
             guest.end()
     check_image(image)
     logs = programs.log("one") + programs.log("two")
-    assert logs.count("the image is in use by process") == 1, logs
+    assert logs.count("the image is in use by another process") == 1, logs
     assert logs.count("free now") == 1, logs
 
 

@@ -2,6 +2,8 @@
 /*
  * The channel on which the back-end speaks by itself [vhost-user, "Back-end message types"]: SET_BACKEND_REQ_FD
  * brings it, a changed config is told on it.
+ *
+ * #syscalls recvfrom
  */
 #include "transports/vhost_user/request.h"
 

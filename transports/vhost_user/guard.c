@@ -50,7 +50,7 @@ static void on_sigbus(int signo, siginfo_t *info, void *context)
 }
 
 /* Asked for with each guard, since the host program may have set a handler of its own meanwhile. */
-static int install(void)
+int bh_vu_guard_install(void)
 {
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER}, now;
     if (sigaction(SIGBUS, NULL, &now))
@@ -66,7 +66,7 @@ int bh_vu_guard_add(void *base, size_t length, volatile sig_atomic_t *lost, int 
 {
     int err;
     pthread_mutex_lock(&guards_lock);
-    err = install();
+    err = bh_vu_guard_install();
     for (unsigned i = 0; !err; i++) {
         struct guard *guard = &guards[i];
         if (i == BH_VU_GUARDS_MAX) {

@@ -19,6 +19,8 @@
 
 #define BH_VU_GUARDS_MAX 512u
 
+/* Put the handler in its place: bh_vu_guard_add does, but a sandboxed process must have done so before. */
+int bh_vu_guard_install(void) BH_MUST_USE;
 /*
  * Guard `length` bytes (whole pages) at `base`. When they are lost, *lost becomes 1 and 8 bytes are written to
  * `wake_fd`, an eventfd. *guard is for bh_vu_guard_remove. BH_ERR_NOMEM: the table is full.

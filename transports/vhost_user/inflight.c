@@ -10,6 +10,8 @@
  * order then, or its device was reset.
  *
  *   The area of GET_INFLIGHT_FD is divided evenly among the queues, large enough for either layout.
+ *
+ * #syscalls memfd_create ftruncate fcntl fstat newfstatat
  */
 #include "transports/vhost_user/guard.h"
 #include "transports/vhost_user/request.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The journal's page: where it comes from, which fds are kept with it, and the step from one image to the next.
+ *
+ * #syscalls memfd_create ftruncate fcntl fstat newfstatat kcmp
  */
 #include "transports/vhost_user/server.h"
 

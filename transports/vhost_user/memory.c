@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Mapping a front-end's regions. Everything that it says of them is checked before a byte of it is touched.
+ *
+ * #syscalls fstat newfstatat fstatfs
  */
 #include "transports/vhost_user/memory.h"
 

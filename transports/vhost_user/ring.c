@@ -2,6 +2,8 @@
 /*
  * The rings of a vhost-user device: from what the front-end tells of them to a queue that runs, and the fds by which
  * both sides notify each other.
+ *
+ * #syscalls fcntl preadv2 poll ppoll fstat newfstatat recvfrom sendto
  */
 #include "transports/vhost_user/server.h"
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The life of a vhost-user server: accepting, reading, ending connections, and what the device tells its transport.
+ *
+ * #syscalls getsockopt setsockopt shutdown read
  */
 #include "transports/vhost_user/server.h"
+#include "transports/vhost_user/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -420,6 +423,9 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
     if (allocate_rings(server))
         goto free_it;
 
+    err = bh_vu_guard_install();
+    if (err)
+        goto free_it;
     err = BH_ERR_IO;
     event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (event < 0)

@@ -2,6 +2,8 @@
 /*
  * Bytes and fds between a vhost-user socket and messages. Never blocks: a message may come in any number of pieces,
  * and an answer leave in as many. Each step leaves in the journal what a successor needs to go on with it.
+ *
+ * #syscalls recvmsg recvmmsg sendmmsg sendto
  */
 #include "transports/vhost_user/server.h"
 

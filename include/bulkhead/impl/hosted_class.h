@@ -19,6 +19,7 @@
 #include <bulkhead/impl/diag.h>
 #include <bulkhead/impl/loop.h>
 #include <bulkhead/impl/option.h>
+#include <bulkhead/impl/sandbox.h>
 
 /* What a class's create made. A class embeds it in its own struct. */
 struct bh_hosted {
@@ -68,6 +69,11 @@ struct bh_hosted_class {
      */
     int (*create)(struct bh_loop *loop, struct bh_mem *mem, const void *values, struct bh_diag_sink *sink,
                   struct bh_hosted **hosted);
+    /*
+     * Name what is opened after create: files, folders, the host's network. NULL: nothing is. Paths that are added
+     * are the caller's again only after bh_sandbox_enter.
+     */
+    void (*sandbox)(const void *values, struct bh_sandbox *sandbox);
     /* The device is quiet (reset or never started) and detached. */
     void (*destroy)(struct bh_hosted *hosted);
 };

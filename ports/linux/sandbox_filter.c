@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The filter of system calls: names from the build's list, with what is forbidden even of those. libseccomp makes the
+ * program for the kernel.
+ *
+ * Theory of operation
+ *   A call that is not let through raises SIGSYS; its handler writes one line and ends the process, so that a person
+ * learns the number. The handler cannot be taken away by the process.
+ *
+ * What the C library and the handler need of every process:
+ * #syscalls exit exit_group write futex rt_sigreturn rt_sigprocmask rt_sigaction brk mmap munmap mremap madvise
+ * #syscalls close clock_gettime restart_syscall getpid gettid
+ */
+#include "ports/linux/sandbox_filter.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * Memory that can be written and then run is how an overflow becomes a program; a child process is another way; and
+ * signal handlers may be asked for, not changed.
+ */
+static const struct {
+    const char *name;
+    struct scmp_arg_cmp when;
+} narrowed[] = {
+    {"mmap", {2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}},
+    {"mprotect", {2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}},
+    {"rt_sigaction", {1, SCMP_CMP_EQ, 0, 0}},
+    {"clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}},
+};
+
+static char *put_number(char *at, unsigned number)
+{
+    char digits[12];
+    unsigned count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    while (count)
+        *at++ = digits[--count];
+    return at;
+}
+
+static void refused(int signo, siginfo_t *info, void *context)
+{
+    static const char before[] = "bulkhead: sandbox: system call ", after[] = " is not let through; ending\n";
+    char text[sizeof(before) + sizeof(after) + 12], *at = text;
+    memcpy(at, before, sizeof(before) - 1);
+    at = put_number(at + sizeof(before) - 1, (unsigned)info->si_syscall);
+    memcpy(at, after, sizeof(after) - 1);
+    at += sizeof(after) - 1;
+    if (write(STDERR_FILENO, text, (size_t)(at - text)) < 0)
+        _exit(128 + SIGSYS);
+    _exit(128 + SIGSYS);
+}
+
+static int add(scmp_filter_ctx filter, const struct bh_sandbox *sandbox, const char *name)
+{
+    const int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR) /* this library is older than the call */
+        return 0;
+    for (size_t i = 0; i < sizeof(narrowed) / sizeof(narrowed[0]); i++)
+        if (strcmp(narrowed[i].name, name) == 0)
+            return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &narrowed[i].when);
+    if (strcmp(name, "kill") == 0)
+        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
+                                SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    if (strcmp(name, "socket") == 0 && !sandbox->network)
+        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+}
+
+int bh_sandbox_filter(const struct bh_sandbox *sandbox)
+{
+    const struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    int result = filter ? 0 : -ENOMEM;
+    for (const char *const *name = sandbox->syscalls; !result && *name; name++)
+        result = add(filter, sandbox, *name);
+    /* Its flags are in memory, out of a filter's sight: the C library asks for clone instead when it is told so. */
+    if (!result)
+        result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    if (!result && sigaction(SIGSYS, &action, NULL))
+        result = -errno;
+    if (!result)
+        result = seccomp_load(filter);
+    if (filter)
+        seccomp_release(filter);
+    return result;
+}
