@@ -151,6 +151,15 @@ class Keeper:
             return False
         return process.pid > 0
 
+    def kill_twice(self, after):
+        """Kill it, and its successor on its way back, so many seconds after its start."""
+        starts = self.starts
+        self.kill()
+        while self.starts == starts:
+            time.sleep(0.001)
+        time.sleep(after)
+        self.kill_and_wait()
+
     def kill_and_wait(self, seconds=20):
         starts = self.starts
         self.kill()

@@ -8,6 +8,7 @@ twenty times, in 10 minutes.
 import os
 import random
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -15,7 +16,7 @@ import time
 
 import pytest
 from bedlib import pieces
-from beds import FULL, QEMUS, RING_PACKED, run_qemu, vhost_user
+from beds import BUILD, FULL, QEMUS, RING_PACKED, run_qemu, vhost_user
 from keeper import Keeper
 from systems import CONSOLE, Runs, description, domain
 from test_net import host  # noqa: F401 (a fixture)
@@ -63,7 +64,10 @@ def kill_under_load(programs, keeper, kills, enough=lambda process: process.stdi
         wait_for(programs, process, "bulkhead-begun")
         for _ in range(kills):
             time.sleep(dice.expovariate(1 / pause))
-            keeper.kill_and_wait()
+            if dice.random() < 0.25:
+                keeper.kill_twice(dice.uniform(0, 0.02))
+            else:
+                keeper.kill_and_wait()
         enough(process)
         if process.stdin:
             process.stdin.flush()
@@ -92,7 +96,7 @@ def test_disk_loses_nothing(programs, keep, image, version, ring):
     verdict = run_qemu(programs, qemu, "recover-blk", device, extra=[pieces.get("fio-arm64")], limit=300,
                        during=kill_under_load(programs, disk, KILLS))
     assert (RING_PACKED in verdict.features["blk"]) == (ring == "packed")
-    assert disk.starts == KILLS + 1
+    assert disk.starts > KILLS
     disk.check()
 
 
@@ -105,7 +109,7 @@ def test_entropy_keeps_coming(programs, keep, version):
     chunks = re.findall(r"^bulkhead-bytes: ([0-9a-f]*)$", verdict.output, re.MULTILINE)
     assert len(chunks) >= 16 and all(len(chunk) == 128 for chunk in chunks)
     assert len(set(chunks)) == len(chunks), "the same bytes came twice"
-    assert rng.starts == KILLS_OF_OTHERS + 1
+    assert rng.starts > KILLS_OF_OTHERS
     rng.check()
 
 
@@ -119,7 +123,7 @@ def test_net_goes_on(programs, keep, host, version, ring):
                        during=kill_under_load(programs, net, KILLS_OF_OTHERS, pause=1))
     assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
     assert int(re.search(r"^bulkhead-fetched: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 3
-    assert net.starts == KILLS_OF_OTHERS + 1
+    assert net.starts > KILLS_OF_OTHERS
     net.check()
 
 
@@ -192,6 +196,29 @@ def runs(folder):
     made.end()
 
 
+def install(runs, libexec, programs):
+    """The programs that the daemon finds from now on: links, as an installation's upgrade would change them."""
+    libexec.mkdir(exist_ok=True)
+    for program in programs.glob("bulkhead-*"):
+        if program.is_file():
+            link = libexec / f".{program.name}"
+            link.symlink_to(program)
+            link.rename(libexec / program.name)
+    runs.environment["BULKHEAD_LIBEXEC"] = str(libexec)
+
+
+def newer_programs(folder):
+    """Another compiler's build of the same programs, where there is one; else copies, which are other files at least."""
+    other = BUILD.parent / "build-check" / "clang" / "programs"
+    if not (other / "bulkhead-blk").exists():
+        other = folder / "newer"
+        other.mkdir()
+        for program in (BUILD / "programs").glob("bulkhead-*"):
+            if program.is_file():
+                shutil.copy2(program, other)
+    return other
+
+
 def units_of(runs):
     return {unit["name"]: unit for unit in runs.report()["units"]}
 
@@ -209,6 +236,7 @@ def wait_until_back(runs, name, old_pid):
 def test_domain_does_not_notice_that_its_devices_are_killed_and_replaced(runs, folder):
     policy = "bulkhead,restart-limit = <1000>; bulkhead,restart-window = \"1s\";"
     system = description(folder, "one", domain("linux-a", 1, policy + DEVICES))
+    install(runs, folder / "libexec", BUILD / "programs")
     up = runs.run("up", "--detach", system)
     assert up.returncode == 0, up.stderr
     before = units_of(runs)
@@ -221,11 +249,15 @@ def test_domain_does_not_notice_that_its_devices_are_killed_and_replaced(runs, f
         assert runs.kill(pid)
         wait_until_back(runs, name, pid)
         time.sleep(dice.uniform(0, 0.3))
+    newer = newer_programs(folder)
+    install(runs, folder / "libexec", newer)
     for name in devices:
         pid = units_of(runs)[name]["pid"]
         restarted = runs.run("restart", name)
         assert restarted.returncode == 0 and "ready after" in restarted.stdout, restarted.stderr
         wait_until_back(runs, name, pid)
+        running = os.readlink(f"/proc/{units_of(runs)[name]['pid']}/exe")
+        assert running.startswith(f"{newer}/"), f"{name} is still {running}"
     shell.join(60)
     after = units_of(runs)
     assert "the 2 are the same" in shell.said and "42 is it" in shell.said, shell.said
