@@ -216,6 +216,13 @@ uint16_t bh_records_packed_read(struct bh_inflight *records, uint16_t entry, str
     return inside(records, region->desc[entry].next);
 }
 
+uint16_t bh_records_id(const struct bh_inflight *records, uint16_t record)
+{
+    const packed_region *region = records->area;
+
+    return records->packed ? region->desc[inside(records, region->desc[record].last)].id : record;
+}
+
 /* --- Load --- */
 
 static uint64_t counter_of(const struct bh_inflight *inflight, uint16_t record)

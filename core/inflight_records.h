@@ -33,6 +33,8 @@ void bh_records_packed_untaken(struct bh_inflight *records, uint16_t record);
 void bh_records_packed_link(struct bh_inflight *records, struct bh_chain *const *chains, unsigned count,
                             uint16_t used, bool wrap);
 void bh_records_packed_done(struct bh_inflight *records, struct bh_chain *const *chains, unsigned count);
+/* The id of a chain in flight: the head itself (split), or what its last descriptor holds (packed). */
+uint16_t bh_records_id(const struct bh_inflight *records, uint16_t record);
 /* Packed: the descriptor that an entry holds; returns the entry after it, always inside the area. */
 uint16_t bh_records_packed_read(struct bh_inflight *records, uint16_t entry, struct ring_desc *desc);
 

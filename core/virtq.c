@@ -268,6 +268,17 @@ static bool has_records(const struct bh_virtq *q)
     return q->inflight && q->inflight->resubmit_next < q->inflight->resubmit_count;
 }
 
+bool bh_virtq_comes_again(const struct bh_virtq *q, uint16_t id)
+{
+    const struct bh_inflight *records = q->inflight;
+    bool found = false;
+
+    for (unsigned i = has_records(q) ? records->resubmit_next : 0;
+         has_records(q) && i < records->resubmit_count; i++)
+        found |= bh_records_id(records, records->resubmit[i]) == id;
+    return found;
+}
+
 /* First the chains that a former process had in flight. As ops->pop. */
 static unsigned pop_records(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
 {

@@ -11,6 +11,9 @@
  * it; the first that stays empty is given back, and the queue waits for the port. When there are no buffers,
  * the port keeps its bytes and the queue waits for the driver.
  *
+ *   Killed at any moment: struct bh_console_lasting (console.h) and the port's progress are brought up to date in such
+ * an order that a successor can tell, of each chain in flight, how much of it has been done.
+ *
  *   Emergency write: a character put into config space goes to the port at once, queues or no queues
  * [virtio-1.4 5.3.4].
  */
@@ -20,6 +23,11 @@
 static struct bh_console *console_of(struct bh_device *dev)
 {
     return BH_CONTAINER(dev, struct bh_console, dev);
+}
+
+static bool queue_unsettled(const struct bh_console *console, const struct bh_virtq *q)
+{
+    return q->index == VIRTIO_CONSOLE_TRANSMITQ ? console->tx_unsettled : console->rx_unsettled;
 }
 
 static struct bh_features features(const struct bh_device *dev)
@@ -65,12 +73,153 @@ static struct bh_seg piece_at(const struct bh_chain *chain, size_t offset, size_
     return (struct bh_seg){NULL, 0};
 }
 
+/* --- what lasts ------------------------------------------------------------------------------------------ */
+
+#define LASTING_MAGIC 0x4c4f4342u /* "BCOL" */
+
+/* The one who reads this does so after our death: the compiler alone could change the order of stores. */
+static void store_in_order(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static uint64_t taken(const struct bh_console *console)
+{
+    return console->port->progress ? console->port->progress->taken : 0;
+}
+
+static struct bh_console_begun *begun(const struct bh_console *console)
+{
+    return &console->last->begun[console->last->current & 1u];
+}
+
+static uint32_t begun_count(const struct bh_console_begun *chains)
+{
+    const uint32_t count = chains->count;
+    return count < BH_CONSOLE_BATCH ? count : BH_CONSOLE_BATCH;
+}
+
+/* How much of a chain that comes again the port has taken already. False: it was not begun. */
+static bool taken_before(const struct bh_console *console, const struct bh_chain *chain, uint32_t *done)
+{
+    const struct bh_console_begun *chains = begun(console);
+    uint64_t bytes;
+
+    *done = 0;
+    for (uint32_t i = 0; chain->resubmitted && i < begun_count(chains); i++) {
+        if (chains->chain[i].id != chain->id)
+            continue;
+        bytes = taken(console) - chains->chain[i].start;
+        *done = bytes < chain->out_len ? (uint32_t)bytes : chain->out_len;
+        return true;
+    }
+    return false;
+}
+
+/* The chain at tx_next is the next one to be printed, from tx_offset on. */
+static void begin_chain(struct bh_console *console)
+{
+    struct bh_console_begun *chains = begun(console);
+    const struct bh_chain *chain = console->tx[console->tx_next];
+    const uint32_t at = begun_count(chains);
+    uint32_t done;
+
+    console->tx_begun = true;
+    if (taken_before(console, chain, &done)) {
+        console->tx_offset = done;
+        return;
+    }
+    if (at == BH_CONSOLE_BATCH)
+        return; /* a driver that gives one id twice: its own text comes twice */
+    chains->chain[at].start = taken(console) - console->tx_offset;
+    chains->chain[at].id = chain->id;
+    store_in_order();
+    chains->count = at + 1;
+    store_in_order();
+}
+
+/* Forget what was begun but for the chains that are still to be pushed, here or when they come again. */
+static void forget_pushed(struct bh_console *console)
+{
+    const struct bh_virtq *q = &console->queues[VIRTIO_CONSOLE_TRANSMITQ];
+    const struct bh_console_begun *chains = begun(console);
+    const uint32_t next = !(console->last->current & 1u), count = begun_count(chains);
+    struct bh_console_begun *kept = &console->last->begun[next];
+
+    store_in_order();
+    kept->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool wanted = bh_virtq_comes_again(q, (uint16_t)chains->chain[i].id);
+
+        for (unsigned t = console->tx_next; t < console->tx_count; t++)
+            wanted |= console->tx[t]->id == chains->chain[i].id;
+        if (wanted)
+            kept->chain[kept->count++] = chains->chain[i];
+    }
+    store_in_order();
+    console->last->current = next;
+    store_in_order();
+}
+
+static void tell_given(struct bh_console *console, uint64_t given)
+{
+    if (console->port->ops->given)
+        console->port->ops->given(console->port, given);
+}
+
+/* Before the first pop of a queue: what of a former process's work was published? */
+static void settle_former(struct bh_console *console, const struct bh_virtq *q)
+{
+    struct bh_console_lasting *last = console->last;
+
+    if (q->index == VIRTIO_CONSOLE_TRANSMITQ) {
+        console->tx_unsettled = false;
+        forget_pushed(console);
+        return;
+    }
+    console->rx_unsettled = false;
+    if (last->rx_pending && !bh_virtq_comes_again(q, (uint16_t)last->rx_id))
+        tell_given(console, last->rx_given);
+    store_in_order();
+    last->rx_pending = 0;
+}
+
+static size_t port_at(void)
+{
+    return (sizeof(struct bh_console_lasting) + 7u) & ~(size_t)7u;
+}
+
+static size_t lasting_size(const struct bh_device *dev)
+{
+    const struct bh_console_port *port = BH_CONTAINER(dev, struct bh_console, dev)->port;
+
+    return port->ops->lasting_size ? port_at() + port->ops->lasting_size(port) : 0;
+}
+
+static void lasting(struct bh_device *dev, void *area, bool left)
+{
+    struct bh_console *console = console_of(dev);
+    struct bh_console_lasting *last = area ? area : &console->own;
+
+    console->port->ops->lasting(console->port, area ? (uint8_t *)area + port_at() : NULL, left);
+    left = area && left && last->magic == LASTING_MAGIC;
+    if (!left)
+        *last = *console->last;
+    last->magic = LASTING_MAGIC;
+    console->last = last;
+    console->tx_unsettled = console->rx_unsettled = left;
+}
+
+/* --- output ---------------------------------------------------------------------------------------------- */
+
 /* Offer the chains that were popped to the port, at most *step bytes. False: the port is full. */
 static bool transmit(struct bh_console *console, size_t *step)
 {
     while (console->tx_next < console->tx_count) {
         struct bh_chain *chain = console->tx[console->tx_next];
 
+        if (!console->tx_begun)
+            begin_chain(console);
         if (console->tx_offset < chain->out_len) {
             if (*step == 0)
                 return true;
@@ -86,6 +235,7 @@ static bool transmit(struct bh_console *console, size_t *step)
             chain->written = 0;
             console->tx_next++;
             console->tx_offset = 0;
+            console->tx_begun = false;
         }
     }
     return true;
@@ -100,6 +250,7 @@ static void transmit_push(struct bh_console *console, struct bh_virtq *q)
     for (uint16_t i = 0; i < console->tx_count; i++)
         console->tx[i] = console->tx[console->tx_next + i];
     console->tx_next = 0;
+    forget_pushed(console);
 }
 
 static enum bh_ready transmit_ready(struct bh_console *console, struct bh_virtq *q, unsigned budget)
@@ -114,6 +265,7 @@ static enum bh_ready transmit_ready(struct bh_console *console, struct bh_virtq 
             if (popped <= 0)
                 return BH_READY_DRAINED;
             console->tx_count = (uint16_t)popped;
+            console->tx_begun = false;
             /* One that was given back in the middle may have been made shorter meanwhile. */
             if (console->tx_offset > console->tx[0]->out_len)
                 console->tx_offset = console->tx[0]->out_len;
@@ -128,6 +280,8 @@ static enum bh_ready transmit_ready(struct bh_console *console, struct bh_virtq 
     }
     return BH_READY_MORE;
 }
+
+/* --- input ----------------------------------------------------------------------------------------------- */
 
 /* Fill the chains from the port; how many got something. */
 static unsigned receive(struct bh_console *console, struct bh_chain *const *chains, unsigned count)
@@ -144,6 +298,28 @@ static unsigned receive(struct bh_console *console, struct bh_chain *const *chai
         filled++;
     }
     return filled;
+}
+
+/* Publish the chains that were filled, and tell the port. */
+static void publish_input(struct bh_console *console, struct bh_virtq *q, struct bh_chain *const *chains,
+                          unsigned count)
+{
+    struct bh_console_lasting *last = console->last;
+    uint64_t given = console->port->progress ? console->port->progress->given : 0;
+
+    for (unsigned i = 0; i < count; i++)
+        given += chains[i]->written;
+    last->rx_id = chains[0]->id;
+    last->rx_given = given;
+    store_in_order();
+    last->rx_pending = 1;
+    store_in_order();
+    bh_virtq_push(q, chains, count);
+    store_in_order();
+    tell_given(console, given);
+    store_in_order();
+    last->rx_pending = 0;
+    store_in_order();
 }
 
 static enum bh_ready receive_ready(struct bh_console *console, struct bh_virtq *q, unsigned budget)
@@ -167,7 +343,7 @@ static enum bh_ready receive_ready(struct bh_console *console, struct bh_virtq *
         if (filled < (unsigned)popped)
             bh_virtq_unpop(q, (unsigned)popped - filled);
         if (filled > 0)
-            bh_virtq_push(q, chains, filled);
+            publish_input(console, q, chains, filled);
         if (filled < (unsigned)popped)
             return BH_READY_HELD;
         budget -= filled;
@@ -177,6 +353,8 @@ static enum bh_ready receive_ready(struct bh_console *console, struct bh_virtq *
 
 static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsigned budget)
 {
+    if (queue_unsettled(console_of(dev), q))
+        settle_former(console_of(dev), q);
     if (q->index == VIRTIO_CONSOLE_TRANSMITQ)
         return transmit_ready(console_of(dev), q, budget);
     return receive_ready(console_of(dev), q, budget);
@@ -208,6 +386,7 @@ static void queue_stopping(struct bh_device *dev, struct bh_virtq *q)
         bh_virtq_push(q, console->tx, done);
     console->tx_next = console->tx_count = 0;
     console->tx_offset = 0;
+    forget_pushed(console);
 }
 
 /* The first chain's offset is kept: it comes back first, and is printed from there on. */
@@ -253,6 +432,8 @@ static const struct bh_class console_class = {
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
     .queue_give_back = queue_give_back,
+    .lasting_size = lasting_size,
+    .lasting = lasting,
 };
 
 void bh_console_init(struct bh_console *console, struct bh_mem *mem, const struct bh_virtq_memory *memory,
@@ -264,6 +445,7 @@ void bh_console_init(struct bh_console *console, struct bh_mem *mem, const struc
     console->config.max_nr_ports = bh_le32_of(1);
     bh_device_init(&console->dev, &console_class, mem, console->queues, memory, BH_CONSOLE_QUEUES);
     console->port = port;
+    console->last = &console->own;
     port->user = console;
     port->readable = port_readable;
     port->writable = port_writable;

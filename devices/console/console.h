@@ -25,6 +25,29 @@ struct bh_console_counters {
     uint64_t held;              /* times the guest's output waited for the port */
 };
 
+/*
+ * What a successor must know to print nothing twice and to lose nothing that was typed. Outside data there.
+ *
+ * A chain that was being printed when the process died is in flight, and comes again; how much of it the port took is
+ * told by the port's count, and by where that stood when the chain began. Chains that were filled with input and not
+ * published come again as well, published ones do not: the first of them tells.
+ */
+struct bh_console_lasting {
+    uint32_t magic;
+    uint32_t current; /* bank 0 or 1 */
+    struct bh_console_begun {
+        uint32_t count; /* chains begun and not yet pushed */
+        struct {
+            uint64_t start; /* bytes that the port had taken before the chain's first */
+            uint32_t id;
+        } chain[BH_CONSOLE_BATCH];
+    } begun[2];
+    uint32_t
+        rx_pending; /* chains are about to be pushed: rx_id is the first's, rx_given the progress after them */
+    uint32_t rx_id;
+    uint64_t rx_given;
+};
+
 struct bh_console {
     struct bh_device dev;
     struct bh_virtq queues[BH_CONSOLE_QUEUES];
@@ -34,7 +57,11 @@ struct bh_console {
     struct bh_chain *tx[BH_CONSOLE_BATCH];
     uint16_t tx_next;
     uint16_t tx_count;
-    uint32_t tx_offset; /* bytes of tx[tx_next] that the port took */
+    uint32_t tx_offset;              /* bytes of tx[tx_next] that the port took */
+    bool tx_begun;                   /* it is noted as begun */
+    struct bh_console_lasting *last; /* own, or memory that outlives the process */
+    struct bh_console_lasting own;
+    bool tx_unsettled, rx_unsettled; /* it holds what a former process left, not looked at yet */
     struct bh_console_counters counters;
 };
 

@@ -21,6 +21,20 @@ struct bh_console_port_ops {
     /* Put what came for the guest into the segments. Returns the bytes; 0: the port calls `readable` later.
      */
     size_t (*read)(struct bh_console_port *port, const struct bh_seg *segs, unsigned count);
+    /* The guest has had all bytes of input up to `given` (see progress) for good. May be NULL. */
+    void (*given)(struct bh_console_port *port, uint64_t given);
+    /* As bh_class.lasting. NULL: the port has nothing to keep. */
+    size_t (*lasting_size)(const struct bh_console_port *port);
+    void (*lasting)(struct bh_console_port *port, void *area, bool left);
+};
+
+/*
+ * How far a port has come, in bytes since it began; in memory that outlives the process where there is such. A store to
+ * one of them is the moment at which bytes change hands: what a process did before it counts, should it be killed then.
+ */
+struct bh_console_progress {
+    uint64_t taken; /* by write, from the guest */
+    uint64_t given; /* to the guest, and published in its ring */
 };
 
 /* A port's owner embeds it, sets `ops`, and leaves the rest to the device (NULL until it is initialised). */
@@ -29,7 +43,8 @@ struct bh_console_port {
     void (*readable)(struct bh_console_port *port);
     void (*writable)(struct bh_console_port *port);
     void (*resized)(struct bh_console_port *port, uint16_t cols, uint16_t rows);
-    void *user; /* the device's */
+    void *user;                                 /* the device's */
+    const struct bh_console_progress *progress; /* NULL: the port does not count */
 };
 
 #endif

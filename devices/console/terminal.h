@@ -12,6 +12,7 @@
 #include "devices/console/log_file.h"
 #include "devices/console/port.h"
 #include <bulkhead/impl/loop.h>
+#include <sys/socket.h>
 
 #define BH_TERMINAL_OUT 65536u
 #define BH_TERMINAL_IN  4096u
@@ -26,6 +27,30 @@ struct bh_terminal_end {
     size_t (*typed)(struct bh_terminal_end *end, const uint8_t *bytes, size_t count);
 };
 
+/*
+ * Bytes that were moved from or to an fd, counted so that the count is right whenever the process is killed: for a
+ * socket the kernel itself notes in call.msg_len what a system call moved, before that call can be our last. Two take
+ * turns, each with the sum of those before it.
+ */
+struct bh_terminal_moves {
+    struct {
+        struct mmsghdr call;
+        struct iovec part;
+        uint64_t before;
+    } move[2];
+    uint32_t current;
+};
+
+/* What must outlive the process: bytes on their way, and how far they are. Outside data, where a former one left it. */
+struct bh_terminal_lasting {
+    uint32_t magic;
+    struct bh_console_progress progress; /* taken: printed; given: typed and in the guest's hands */
+    struct bh_terminal_moves out_moves;  /* printed, and taken by the attached one */
+    struct bh_terminal_moves in_moves;   /* typed */
+    uint8_t out[BH_TERMINAL_OUT];        /* byte i of all stands at i % BH_TERMINAL_OUT */
+    uint8_t in[BH_TERMINAL_IN];
+};
+
 struct bh_terminal {
     struct bh_console_port port;
     struct bh_loop *loop;
@@ -36,11 +61,10 @@ struct bh_terminal {
     bool guest_waits;            /* write() was refused */
     struct bh_loop_fd in_watch, out_watch;
     struct bh_loop_work flush_work;
-    uint64_t unseen; /* bytes printed while nobody was attached */
-    size_t out_head, out_len;
-    size_t in_head, in_len;
-    uint8_t out[BH_TERMINAL_OUT]; /* printed, not taken by the attached one */
-    uint8_t in[BH_TERMINAL_IN];   /* typed, not taken by the guest */
+    uint64_t unseen;  /* bytes printed while nobody was attached */
+    uint64_t in_next; /* bytes of input that were put into the guest's buffers, given or not */
+    struct bh_terminal_lasting *last; /* own, or memory that outlives the process */
+    struct bh_terminal_lasting own;
 };
 
 /* `log` may be NULL. */
@@ -60,6 +84,8 @@ static inline bool bh_terminal_attached(const struct bh_terminal *terminal)
 {
     return terminal->end != NULL;
 }
+/* Typed, and not yet put into the guest's buffers. */
+size_t bh_terminal_typed(const struct bh_terminal *terminal);
 /* Tell the guest the size; called by ends. */
 void bh_terminal_resize(struct bh_terminal *terminal, uint16_t cols, uint16_t rows);
 

@@ -224,6 +224,8 @@ void bh_virtq_disarm(struct bh_virtq *q);
  * it lets go of retired regions. A ring that is no longer in memory breaks the queue.
  */
 void bh_virtq_adopt(struct bh_virtq *q);
+/* Is a chain of this id among those that a former process had in flight, and pop has not returned again yet? */
+bool bh_virtq_comes_again(const struct bh_virtq *q, uint16_t id);
 /* Is there something to pop? A hint that reads the ring once. */
 bool bh_virtq_has_work(struct bh_virtq *q);
 

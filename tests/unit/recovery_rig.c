@@ -188,25 +188,33 @@ static void say(struct bh_diag_sink *sink, const struct bh_diag *diag)
     fprintf(stderr, "device: %s\n", diag->what);
 }
 
-static int run_device(struct rec *rec, uint32_t seed)
+static struct bh_device *make_answering(struct rec *rec, struct bh_loop *loop, struct bh_mem *mem)
 {
-    struct pipe_keeper keeper = {{&keeper_ops, rec->kept, rec->kept_count}, rec->notify[1]};
-    struct bh_diag_sink sink = {.emit = say};
-    struct answering a = {.random = seed};
+    static struct answering a;
     struct bh_virtq_memory memory[REC_QUEUES];
-    struct device_process process = {0};
-    struct bh_mem mem;
-    int status;
     for (unsigned i = 0; i < REC_QUEUES; i++) {
         void *block = malloc(bh_virtq_memory_bytes(REC_SIZE, REC_CHAINS, 8));
         bh_virtq_memory_place(&memory[i], block, REC_SIZE, REC_CHAINS, 8);
     }
+    a.random = rec->starts * 7919u + 1;
+    a.loop = loop;
+    bh_device_init(&a.dev, &class, mem, a.queues, memory, REC_QUEUES);
+    return &a.dev;
+}
+
+static int run_device(struct rec *rec)
+{
+    struct pipe_keeper keeper = {{&keeper_ops, rec->kept, rec->kept_count}, rec->notify[1]};
+    struct bh_diag_sink sink = {.emit = say};
+    struct device_process process = {0};
+    struct bh_device *dev;
+    struct bh_mem mem;
+    int status;
     bh_mem_init(&mem, NULL);
     if (bh_loop_create(&process.loop))
         return 2;
-    a.loop = process.loop;
-    bh_device_init(&a.dev, &class, &mem, a.queues, memory, REC_QUEUES);
-    if (bh_vhost_user_create(process.loop, &a.dev, rec->served, "answering", &sink,
+    dev = (rec->make ? rec->make : make_answering)(rec, process.loop, &mem);
+    if (bh_vhost_user_create(process.loop, dev, rec->served, "answering", &sink,
                              rec->alone ? NULL : &keeper.keeper, &owner_ops, &process, &process.server))
         return 3;
     status = bh_loop_run(process.loop);
@@ -216,7 +224,7 @@ static int run_device(struct rec *rec, uint32_t seed)
 
 void rec_start_device(struct rec *rec, bool traced)
 {
-    const unsigned start = rec->starts++;
+    rec->starts++;
     rec_keep(rec);
     rec->device = fork();
     assert_true(rec->device >= 0);
@@ -229,7 +237,7 @@ void rec_start_device(struct rec *rec, bool traced)
         raise(SIGSTOP);
     if (rec->peer >= 0)
         close(rec->peer); /* the front-end's end is the front-end's alone */
-    _exit(run_device(rec, start * 7919u + 1));
+    _exit(run_device(rec));
 }
 
 void rec_kill_device(struct rec *rec)

@@ -32,6 +32,8 @@ enum {
 };
 #define REC_USER UINT64_C(0x7f0000000000)
 
+struct bh_loop;
+
 /* --- the keeper and the device process ------------------------------------------------------------------- */
 
 struct rec {
@@ -42,7 +44,10 @@ struct rec {
     unsigned puts, drops;
     pid_t device, front;
     unsigned starts;
-    bool alone; /* nobody keeps anything; `served` listens, at `address` */
+    /* The device; NULL: one that answers numbers (rec_answer). */
+    struct bh_device *(*make)(struct rec *rec, struct bh_loop *loop, struct bh_mem *mem);
+    int line[2]; /* what the made device has behind it: the test's or front-end's end, the device's */
+    bool alone;  /* nobody keeps anything; `served` listens, at `address` */
     struct sockaddr_un address;
     socklen_t address_size;
 };

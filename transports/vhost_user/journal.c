@@ -6,6 +6,7 @@
  */
 #include "transports/vhost_user/server.h"
 
+#include <bulkhead/impl/class.h>
 #include <bulkhead/impl/inflight.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -225,6 +226,28 @@ void *bh_vu_journal_records(const struct bh_vu_journal *journal, unsigned index,
     return (uint8_t *)journal->page + journal->records_at + (size_t)index * journal->records_stride;
 }
 
+static size_t lasting_size(const struct bh_device *dev)
+{
+    return dev->class->lasting_size && dev->class->lasting ? dev->class->lasting_size(dev) : 0;
+}
+
+void bh_vu_journal_lend(struct bh_vhost_user *server)
+{
+    struct bh_vu_journal *journal = &server->journal;
+    if (!journal->keeper || !lasting_size(server->dev))
+        return;
+    server->dev->class->lasting(server->dev, (uint8_t *)journal->page + journal->class_at, journal->former);
+    journal->page->class_size = lasting_size(server->dev);
+    journal->lent = true;
+}
+
+void bh_vu_journal_take_back(struct bh_vhost_user *server)
+{
+    if (server->journal.lent)
+        server->dev->class->lasting(server->dev, NULL, false);
+    server->journal.lent = false;
+}
+
 static int map_page(struct bh_vu_journal *journal, int fd, size_t size)
 {
     journal->page =
@@ -253,7 +276,7 @@ static const char *accept_page(struct bh_vhost_user *server)
 {
     struct bh_vu_journal *journal = &server->journal;
     const struct bh_vu_page *page = journal->page;
-    const uint64_t at = page->records_at, stride = page->records_stride;
+    const uint64_t at = page->records_at, stride = page->records_stride, class_at = page->class_at;
     if (page->magic != BH_VU_JOURNAL_MAGIC)
         return "it is none of ours";
     if (page->version != BH_VU_JOURNAL_VERSION)
@@ -262,10 +285,14 @@ static const char *accept_page(struct bh_vhost_user *server)
         return "it is of a device with another number of queues";
     if (page->size != journal->page_size || at % 64 || stride % 64 || at < sizeof(*page) ||
         stride > UINT32_MAX || at > journal->page_size ||
-        stride * server->dev->queue_count > journal->page_size - at)
+        stride * server->dev->queue_count > journal->page_size - at || class_at % 64 ||
+        class_at < sizeof(*page) || class_at > journal->page_size ||
+        lasting_size(server->dev) > journal->page_size - class_at)
         return "its parts do not fit into it";
     journal->records_at = at;
     journal->records_stride = (uint32_t)stride;
+    journal->class_at = class_at;
+    journal->former = page->class_size == lasting_size(server->dev);
     return NULL;
 }
 
@@ -313,7 +340,8 @@ static int lay_page(struct bh_vhost_user *server)
     struct bh_vu_journal *journal = &server->journal;
     const uint32_t stride = records_stride(server->dev);
     const size_t at = (sizeof(*journal->page) + 63u) & ~(size_t)63u;
-    const size_t size = (at + (size_t)stride * server->dev->queue_count + 4095u) & ~(size_t)4095u;
+    const size_t class_at = at + (size_t)stride * server->dev->queue_count;
+    const size_t size = (class_at + lasting_size(server->dev) + 4095u) & ~(size_t)4095u;
     const int fd = memfd_create("bulkhead-vhost-user", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int err = BH_ERR_IO;
     if (fd < 0)
@@ -323,6 +351,7 @@ static int lay_page(struct bh_vhost_user *server)
     if (!err) {
         journal->records_at = at;
         journal->records_stride = stride;
+        journal->class_at = class_at;
         *journal->page = (struct bh_vu_page){
             .magic = BH_VU_JOURNAL_MAGIC,
             .version = BH_VU_JOURNAL_VERSION,
@@ -331,6 +360,8 @@ static int lay_page(struct bh_vhost_user *server)
             .next_id = 1,
             .records_at = at,
             .records_stride = stride,
+            .class_at = class_at,
+            .class_size = lasting_size(server->dev),
         };
         if (journal->keeper->ops->put(journal->keeper, STATE_NAME, fd)) {
             bh_vu_say(server,
@@ -370,6 +401,7 @@ void bh_vu_journal_close(struct bh_vhost_user *server)
     struct bh_vu_journal *journal = &server->journal;
     if (!journal->page)
         return;
+    bh_vu_journal_take_back(server);
     while (journal->kept_count)
         drop_at(journal, journal->kept_count - 1);
     if (journal->keeper)

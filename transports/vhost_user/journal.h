@@ -129,6 +129,7 @@ struct bh_vu_page {
     uint32_t current;        /* image 0 or 1 */
     uint32_t records_stride; /* in-flight records of queue i: at records_at + i * records_stride */
     uint64_t records_at;
+    uint64_t class_at, class_size; /* bh_class.lasting's */
     struct bh_vu_image image[2];
 };
 
@@ -144,7 +145,10 @@ struct bh_vu_journal {
     uint64_t records_at; /* as page has them, checked */
     uint32_t records_stride;
     bool spoilt;    /* the keeper failed: this connection cannot be gone on with */
-    bool resumable; /* what a former process left was found */
+    bool former;    /* a former process has laid the page */
+    bool resumable; /* and it served a connection */
+    bool lent;      /* the class uses its part */
+    uint64_t class_at;
     struct {
         uint32_t id;
         int fd; /* a duplicate of ours, to know the same file again */
@@ -167,6 +171,9 @@ static inline struct bh_vu_image *bh_vu_journal_now(const struct bh_vu_journal *
 {
     return &journal->page->image[journal->page->current & 1u];
 }
+/* Give the class its lasting memory, and take it back. */
+void bh_vu_journal_lend(struct bh_vhost_user *server);
+void bh_vu_journal_take_back(struct bh_vhost_user *server);
 /* Where queue `index` keeps its in-flight records when no front-end gave a place; NULL without a keeper. */
 void *bh_vu_journal_records(const struct bh_vu_journal *journal, unsigned index, size_t *size);
 

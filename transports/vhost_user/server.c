@@ -438,6 +438,7 @@ int bh_vhost_user_create(struct bh_loop *loop, struct bh_device *dev, int fd, co
     if (err)
         goto remove_event;
     bh_device_attach(dev, &transport, server);
+    bh_vu_journal_lend(server);
     err = start(server, fd);
     if (err)
         goto detach;

@@ -58,6 +58,14 @@ struct bh_class {
     /* The class's part of save and load: returns bytes, or an error as bh_device_save/load. NULL: none. */
     int (*save)(struct bh_device *dev, void *to, size_t size);
     int (*load)(struct bh_device *dev, const void *from, size_t size);
+    /*
+     * Some transports have memory that outlives the process: there a class has what it must not lose or do twice when it
+     * is killed (what the guest printed and nobody has seen yet). lasting_size: how much it wants, 0 for none. lasting:
+     * `area` (8-aligned, as large) is it from now on, with what a former process left there when `left`: outside data;
+     * before anything runs. NULL: it goes away, the class copies out what it needs. Both NULL: nothing is worth it.
+     */
+    size_t (*lasting_size)(const struct bh_device *dev);
+    void (*lasting)(struct bh_device *dev, void *area, bool left);
 };
 
 /* VERSION_1, both rings and all that core does for every class. */
