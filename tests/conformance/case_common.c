@@ -57,6 +57,7 @@ static void a_driver_without_version_1_is_refused_or_served(struct conf *conf)
     struct bh_features none = {{0}};
 
     /* The device may fail to operate further; what it must not do is hang or vanish [virtio-1.4 6.2]. */
+    conf->may_close = true;
     (void)conf->side->ops->negotiate(conf->side, &none);
     CONF_SAME(conf, conf->side->ops->reset(conf->side), BH_OK);
     conf_up(conf, 16, NULL);

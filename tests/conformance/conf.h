@@ -83,6 +83,7 @@ struct conf {
     int patience_ms;
     jmp_buf leave;
     bool skipped;
+    bool may_close; /* a stranger may end the connection now, and the case with it */
     char why[256];
 };
 
@@ -137,7 +138,10 @@ void conf_submit(struct conf *conf, unsigned index, const struct bh_drv_buf *buf
 void *conf_wait(struct conf *conf, unsigned index, uint32_t *len);
 /* Nothing must be used within `ms`. */
 void conf_quiet(struct conf *conf, unsigned index, int ms);
-/* The device must give the queue up: NEEDS_RESET or an error signal, within patience. */
+/*
+ * The device must give the queue up: NEEDS_RESET or an error signal, within patience. The specification leaves open what
+ * becomes of a malformed ring: a stranger may close the connection, or put up with it, which is told.
+ */
 void conf_wait_broken(struct conf *conf, unsigned index);
 
 #endif
