@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device of any class on the pipe, with guest memory and the driver's side of two queues. For the tests and
+ * A device of any class on the pipe, with guest memory and the driver's side of its queues. For the tests and
  * fuzzers of the classes rng, console and net.
  *
  * Threading: one thread.   Ownership: the rig owns all but the device.   May block: no.
@@ -11,7 +11,7 @@
 #include "driver/guest.h"
 #include "transports/pipe/pipe.h"
 
-#define CLASS_RIG_QUEUES 3u
+#define CLASS_RIG_QUEUES 9u
 #define CLASS_RIG_SIZE   64u
 #define CLASS_RIG_BYTES  (1u << 20)
 
