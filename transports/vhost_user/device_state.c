@@ -136,6 +136,7 @@ enum bh_vu_result bh_vu_set_state_fd(struct bh_vhost_user *server)
     server->state.saved = wanted->direction == SAVE;
     bh_vu_answer_u64(server, 0);
     bh_vu_wire_reply_fd(server, fd);
+    server->state.id = server->wire.reply_fd_id; /* the same file */
     return BH_VU_ANSWERED;
 }
 

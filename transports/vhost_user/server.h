@@ -95,8 +95,9 @@ struct bh_vu_log {
 
 /* A transfer of the device's state (device_state.c). */
 struct bh_vu_state {
-    int fd;     /* where the front-end writes it; -1: none is being loaded */
-    bool saved; /* it was saved, and handed over whole */
+    int fd;      /* where the front-end writes it; -1: none is being loaded */
+    uint32_t id; /* as the journal keeps it */
+    bool saved;  /* it was saved, and handed over whole */
 };
 
 /* What the pending message waits for. */
