@@ -8,16 +8,14 @@
  * writes the eventfd that the loop watches. Whoever polls takes from the done list; the eventfd is read only
  * by the loop's callback, which then polls until nothing is left, so no completion is missed.
  *
- * #syscalls preadv2 pwritev2 fdatasync fallocate clone set_robust_list rseq mprotect
+ * #syscalls clone set_robust_list rseq mprotect
  */
 #include "devices/blk/store_file.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define THREADS_MAX 8u
@@ -41,30 +39,11 @@ static struct pool *pool_of(struct bh_store *store)
     return BH_CONTAINER(BH_CONTAINER(store, struct bh_store_file, store), struct pool, file);
 }
 
-static int64_t call(const struct bh_image *image, const struct bh_image_step *step)
-{
-    const struct iovec *iov = (const struct iovec *)(const void *)step->segs;
-    int fd = step->direct ? image->direct_fd : image->fd;
-    ssize_t result = -1;
-
-    switch (step->call) {
-    case BH_CALL_READV:
-        result = preadv2(fd, iov, (int)step->seg_count, (off_t)step->offset, step->flags);
-        break;
-    case BH_CALL_WRITEV:
-        result = pwritev2(fd, iov, (int)step->seg_count, (off_t)step->offset, step->flags);
-        break;
-    case BH_CALL_FDATASYNC: result = fdatasync(fd); break;
-    case BH_CALL_FALLOCATE: result = fallocate(fd, step->flags, (off_t)step->offset, (off_t)step->len); break;
-    }
-    return result < 0 ? -errno : result;
-}
-
 static void execute(struct bh_image *image, struct bh_store_req *req)
 {
     struct bh_image_step step;
 
-    while (bh_image_next(image, req, &step) && !bh_image_result(image, req, call(image, &step)))
+    while (bh_image_next(image, req, &step) && !bh_image_result(image, req, bh_image_call(image, &step)))
         ;
 }
 

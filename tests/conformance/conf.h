@@ -20,7 +20,8 @@
 #include <bulkhead/impl/hosted_class.h>
 #include <setjmp.h>
 
-#define CONF_QUEUES 8u
+#define CONF_QUEUES     8u
+#define CONF_CONFIG_MAX 128u
 
 struct conf_side;
 
@@ -100,7 +101,8 @@ struct conf_class {
     void (*ping)(struct conf *conf); /* one good request from end to end */
     uint16_t ping_descs;             /* descriptors that it takes without indirect tables */
     unsigned ping_queue;
-    uint32_t config_bytes;         /* what a driver may read of config space; 0: there is none */
+    uint32_t
+        config_bytes; /* what a driver may read of config space, at most CONF_CONFIG_MAX; 0: there is none */
     const struct conf_case *cases; /* ends with a NULL name */
 };
 
