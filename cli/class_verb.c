@@ -9,6 +9,7 @@
 #include "cli/running.h"
 
 #include "devices/blk/blk_host.h"
+#include "devices/net/net_host.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -183,7 +184,7 @@ static const struct bh_class_verb *find_verb(const struct bh_verb *class, const 
     const char *names[WORDS_MAX];
     char hint[80];
     size_t count = 0;
-    for (const struct bh_class_verb *verb = class->class_verbs; verb->name && count < WORDS_MAX; verb++) {
+    for (const struct bh_class_verb *verb = class->class->verbs; verb->name && count < WORDS_MAX; verb++) {
         if (!strcmp(verb->name, name))
             return verb;
         names[count++] = verb->name;
@@ -232,6 +233,16 @@ const struct bh_verb bh_verb_blk = {
     .summary = "Tell a running disk something",
     .text = "NAME is a device (linux-a.disk). Arguments stand in their order, or as --argument=value.",
     .options = options,
-    .class_verbs = bh_blk_verbs,
+    .class = &bh_blk_hosted,
+    .run = run,
+};
+
+const struct bh_verb bh_verb_net = {
+    .name = "net",
+    .words = "VERB NAME [ARGUMENT...]",
+    .summary = "Tell a running network card something",
+    .text = "NAME is a device (linux-a.net). Arguments stand in their order, or as --argument=value.",
+    .options = options,
+    .class = &bh_net_hosted,
     .run = run,
 };

@@ -28,8 +28,9 @@ struct bh_verb {
     const char *words;   /* what follows the options in the usage line: "SYSTEM.dts"; "" for nothing */
     const char *summary; /* one line, no full stop */
     const char *text;    /* paragraphs of the man page, separated by an empty line */
-    const struct bh_option *options;         /* NULL: the verb takes its words as they are (device) */
-    const struct bh_class_verb *class_verbs; /* NULL: it is no class's; else what follows is one of them */
+    const struct bh_option *options; /* NULL: the verb takes its words as they are (device) */
+    const struct bh_hosted_class
+        *class; /* NULL: it is no class's; else what follows is one of the class's verbs */
     int (*run)(const struct bh_verb *verb, int argc,
                char **argv); /* argv[0] is the verb; returns enum bh_exit */
 };

@@ -91,7 +91,8 @@ static void man_verb(const struct bh_verb *verb)
         put(verb->text);
         putchar('\n');
     }
-    for (const struct bh_class_verb *of_class = verb->class_verbs; of_class && of_class->name; of_class++) {
+    for (const struct bh_class_verb *of_class = verb->class ? verb->class->verbs : NULL;
+         of_class && of_class->name; of_class++) {
         printf(".PP\n\fB");
         put(of_class->name);
         printf("\fR: ");
@@ -99,7 +100,7 @@ static void man_verb(const struct bh_verb *verb)
         printf(".\n");
         put_table(of_class->arguments);
     }
-    if (verb->class_verbs)
+    if (verb->class)
         printf(".PP\nOptions of all of them:\n");
     put_table(verb->options);
 }
@@ -197,14 +198,14 @@ static void completion(void)
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++) {
         printf("    %s) echo \"", (*verb)->name);
         complete_table((*verb)->options);
-        for (const struct bh_class_verb *of_class = (*verb)->class_verbs; of_class && of_class->name;
-             of_class++)
+        for (const struct bh_class_verb *of_class = (*verb)->class ? (*verb)->class->verbs : NULL;
+             of_class && of_class->name; of_class++)
             complete_table(of_class->arguments);
         printf("\";;\n");
-        if (!(*verb)->class_verbs)
+        if (!(*verb)->class)
             continue;
         printf("    %s-verbs) echo \"", (*verb)->name);
-        for (const struct bh_class_verb *of_class = (*verb)->class_verbs; of_class->name; of_class++)
+        for (const struct bh_class_verb *of_class = (*verb)->class->verbs; of_class->name; of_class++)
             printf("%s ", of_class->name);
         printf("\";;\n");
     }

@@ -25,7 +25,6 @@ struct bh_blk_options {
 };
 
 extern const struct bh_option bh_blk_option_table[];
-extern const struct bh_class_verb bh_blk_verbs[];
 extern const struct bh_hosted_class bh_blk_hosted;
 
 #endif

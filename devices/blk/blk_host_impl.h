@@ -28,4 +28,6 @@ struct blk_host {
     void **blocks; /* behind `memory`, one a queue */
 };
 
+extern const struct bh_class_verb bh_blk_verbs[];
+
 #endif
