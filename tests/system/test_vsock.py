@@ -2,6 +2,7 @@
 """Our vsock backend, judged by Linux's driver and by programs that nobody here wrote: socat in the guest, socat and ncat
 on the host; and by vsock_peer.c where those are too slow or cannot do it."""
 import os
+import random
 import re
 import selectors
 import socket
@@ -12,11 +13,14 @@ import time
 import pytest
 from beds import FULL, QEMUS, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, run_qemu, run_uml, vhost_user
 from bedlib import pieces
+from keeper import Keeper
 
 SYSTEM = TOP / "tests" / "system"
 SOCAT_PEER = SYSTEM / "guest" / "vsock-peer"
 BULK = (1 << 30) if FULL else (64 << 20)
 CHURN = 10000 if FULL else 2000
+KILLS = 20 if FULL else 6
+SEED = int(os.environ.get("BULKHEAD_SEED", "1"))
 
 
 def talk(programs, folder, size, path):
@@ -82,8 +86,11 @@ class Many:
         self.programs, self.backend, self.folder, self.path = programs, backend, folder, folder / "v"
         self.peer = folder / "root" / "tests" / "vsock_peer"
         self.peer.parent.mkdir(parents=True)
-        subprocess.run(["gcc", "-O2", "-static", "-o", self.peer, SYSTEM / "vsock_peer.c"], check=True)
-        self.vsock = None
+        self.compile("gcc")
+        self.vsock = None  # a process, or its keeper
+
+    def compile(self, compiler):
+        subprocess.run([compiler, "-O2", "-static", "-o", self.peer, SYSTEM / "vsock_peer.c"], check=True)
 
     def start(self, *options):
         self.vsock = self.backend("vsock", "--guest-cid=3", f"--host-path={self.path}", UML_FEATURES, *options)
@@ -93,7 +100,8 @@ class Many:
         verdict = run_uml(self.programs, "vsock-many", [("vsock", (vsock or self.vsock).socket_path)],
                           arguments=[f"bulkhead.part={part}", *arguments], limit=limit, name=name,
                           extra=[pieces.get("socat-host"), self.folder / "root"])
-        assert (vsock or self.vsock).poll() is None, "the backend did not outlive its guest"
+        backend = vsock or self.vsock
+        assert isinstance(backend, Keeper) or backend.poll() is None, "the backend did not outlive its guest"
         return verdict
 
     def flow(self, size, name="flow"):
@@ -174,11 +182,18 @@ def test_bulk_both_ways_at_once(many):
     assert done()
 
 
+def received(connection):
+    try:
+        return connection.recv(64)
+    except ConnectionResetError:
+        return b""
+
+
 class Echo:
-    """Answers connections with what they send."""
+    """Answers connections with what they send, or with a word that says stop."""
 
     def __init__(self, listener):
-        self.listener, self.watch, self.ended = listener, selectors.DefaultSelector(), 0
+        self.listener, self.watch, self.ended, self.stop = listener, selectors.DefaultSelector(), 0, False
         self.watch.register(listener, selectors.EVENT_READ)
 
     def serve(self, count):
@@ -189,8 +204,8 @@ class Echo:
             for key, _ in ready:
                 if key.fileobj is self.listener:
                     self.watch.register(self.listener.accept()[0], selectors.EVENT_READ)
-                elif data := key.fileobj.recv(64):
-                    key.fileobj.sendall(data)
+                elif data := received(key.fileobj):
+                    key.fileobj.sendall(b"\xff" * 8 if self.stop else data)
                 else:
                     self.watch.unregister(key.fileobj)
                     key.fileobj.close()
@@ -296,3 +311,71 @@ def test_guest_to_guest(many):
     for guest in guests:
         guest.join()
     assert not failures, failures[0]
+
+
+class Killed:
+    """The host's side of "recover": the device process is killed -9 at random moments under traffic, and goes on."""
+
+    def __init__(self, many):
+        self.many, self.keeper = many, Keeper(many.programs, "vsock", "--guest-cid=3", f"--host-path={many.path}", *many.features)
+        many.vsock = self.keeper
+        self.gate, self.echo = many.listen(5009), Echo(many.listen(5002))
+        threading.Thread(target=self.echo.serve, args=(1 << 30,), daemon=True).start()
+
+    def kill(self, log):
+        """While the guest runs, whose early console is `log`."""
+        dice = random.Random(SEED)
+        deadline = time.monotonic() + 60
+        while "bulkhead-begun" not in self.many.programs.log(log):
+            assert time.monotonic() < deadline, f"the guest does not begin: {self.many.programs.log(log)[-4000:]}"
+            time.sleep(0.05)
+        held = self.gate.accept()[0]
+        for number in range(KILLS):
+            time.sleep(dice.expovariate(1 / 0.15))
+            if dice.random() < 0.25:
+                self.keeper.kill_twice(dice.uniform(0, 0.02))
+            else:
+                self.keeper.kill_and_wait()
+            client = self.many.connect(1024)  # the guest's listener has remained
+            client.sendall(b"%08d" % number)
+            assert client.recv(64) == b"%08d" % number
+            client.close()
+        self.echo.stop = True
+        held.close()
+
+    def judge(self, verdict):
+        words, ends = map(int, re.search(r"^words (\d+) ends (\d+)", verdict.output, re.MULTILINE).groups())
+        assert words > KILLS and 0 < ends <= 2 * KILLS
+        assert self.keeper.starts > KILLS
+        self.keeper.check()
+
+
+def test_connections_end_and_new_ones_begin_when_the_process_is_killed(many):
+    many.features = [UML_FEATURES]
+    killed = Killed(many)
+    try:
+        background = Background(lambda: killed.kill("uml"))
+        verdict = many.boot("recover")
+        background.done()
+        killed.judge(verdict)
+    finally:
+        killed.keeper.end()
+
+
+@pytest.mark.parametrize("version,ring", [
+    ("qemu-11", "packed"), *(pytest.param(*row, marks=pytest.mark.full) for row in
+                             (("qemu-7.2", "split"), ("qemu-7.2", "packed"), ("qemu-11", "split")))])
+def test_the_same_under_qemu_which_keeps_the_event_queue(many, version, ring):
+    qemu = QEMUS[version]()
+    if qemu is None:
+        pytest.skip(f"{version} is not installed")
+    many.compile("aarch64-linux-gnu-gcc")
+    many.features = []
+    killed = Killed(many)
+    device = vhost_user("vsock", killed.keeper.socket_path, version, ",packed=on" if ring == "packed" else "")
+    try:
+        killed.judge(run_qemu(many.programs, qemu, "vsock-many", device, words="bulkhead.part=recover",
+                              extra=[pieces.get("socat-arm64"), many.folder / "root"],
+                              during=lambda process: killed.kill("qemu")))
+    finally:
+        killed.keeper.end()

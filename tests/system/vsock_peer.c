@@ -9,6 +9,8 @@
  *   vsock_peer take PORT TYPE OUT IN BYTES        the same for the first connection that comes
  *   vsock_peer echo PORT TYPE                     answer every connection with what it sends, for ever
  *   vsock_peer churn CID PORT COUNT               so many connections, one after the other, each with a word and its answer
+ *   vsock_peer again CID PORT                     words and answers until the answer is STOP; a connection that ends in the
+ *                                                 midst is made anew, and how many did is said
  *   vsock_peer fill CID PORT                      write until nothing is taken for a second, then wait for the end
  *   vsock_peer ignore PORT                        take connections and read nothing
  *
@@ -17,6 +19,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +33,7 @@
 #define MESSAGE_MAX 60000u
 #define PIECE       65536u
 #define CLIENTS_MAX 1024u
+#define STOP        UINT64_MAX
 
 _Noreturn static void die(const char *what)
 {
@@ -220,6 +224,35 @@ static void churn(const char *cid, const char *port, uint64_t count)
     }
 }
 
+/* One connection's words, `next` being the first. False: the answer was STOP. */
+static bool talk(int fd, uint64_t *next)
+{
+    uint64_t answer;
+
+    while (write(fd, next, sizeof(*next)) == sizeof(*next) &&
+           recv(fd, &answer, sizeof(answer), MSG_WAITALL) == sizeof(answer)) {
+        if (answer == STOP)
+            return false;
+        if (answer != *next)
+            die("another answer");
+        ++*next;
+    }
+    return true;
+}
+
+static void again(const char *cid, const char *port)
+{
+    uint64_t words = 0, ends = 0;
+    bool more = true;
+
+    for (; more; ends += more) {
+        int fd = connect_to(cid, port, SOCK_STREAM);
+        more = talk(fd, &words);
+        close(fd);
+    }
+    printf("words %llu ends %llu\n", (unsigned long long)words, (unsigned long long)ends);
+}
+
 static void fill(int fd)
 {
     static const uint8_t bytes[PIECE];
@@ -255,6 +288,8 @@ int main(int argc, char **argv)
         echo(argv[2], type_of(argv[3]));
     else if (!strcmp(verb, "churn") && argc == 5)
         churn(argv[2], argv[3], bytes_of(argv[4]));
+    else if (!strcmp(verb, "again") && argc == 4)
+        again(argv[2], argv[3]);
     else if (!strcmp(verb, "fill") && argc == 4)
         fill(connect_to(argv[2], argv[3], SOCK_STREAM));
     else if (!strcmp(verb, "ignore") && argc == 3)
