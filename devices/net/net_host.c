@@ -228,7 +228,7 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     return BH_OK;
 }
 
-/* The folder where a link's ends meet; or the host's network, and where libslirp finds its name server. */
+/* The folders where sockets come and go; or the host's network, and where libslirp finds its name server. */
 static void sandbox(const void *values, struct bh_sandbox *sandbox)
 {
     const struct bh_net_values *v = values;
@@ -237,6 +237,12 @@ static void sandbox(const void *values, struct bh_sandbox *sandbox)
     sandbox->network = kind == BH_NET_USER;
     if (kind == BH_NET_LINK)
         bh_sandbox_folder(sandbox, v->link_path);
+    if (kind == BH_NET_STREAM)
+        bh_sandbox_folder(sandbox, v->stream_path);
+    if (kind == BH_NET_DGRAM) {
+        bh_sandbox_folder(sandbox, v->dgram_path);
+        bh_sandbox_folder(sandbox, v->dgram_local);
+    }
     if (kind == BH_NET_USER)
         bh_sandbox_path(sandbox, "/etc/resolv.conf", false);
 }
