@@ -111,14 +111,27 @@ static int place_words(struct sorted *sorted, const struct bh_class_verb *verb, 
     return BH_OK;
 }
 
-static int sort(struct sorted *sorted, const struct bh_class_verb *verb, int argc, char **argv)
+/* Where the class's verb stands: the first word that belongs to none of our own options. argc: nowhere. */
+static int find_word(int argc, char **argv)
+{
+    int at = 1;
+    while (at < argc && !strncmp(argv[at], "--", 2)) {
+        const struct bh_option *own = find_option(options, argv[at] + 2, strcspn(argv[at] + 2, "="));
+        at += own && !strchr(argv[at], '=') ? 2 : 1;
+    }
+    return at < argc ? at : argc;
+}
+
+static int sort(struct sorted *sorted, const struct bh_class_verb *verb, int verb_at, int argc, char **argv)
 {
     sorted->own[sorted->own_count++] = argv[0];
     if (argc > WORDS_MAX / 2) {
         bh_error(NULL, NULL, NULL, "more words than any verb has");
         return BH_ERR_RANGE;
     }
-    for (int i = 2; i < argc; i++) {
+    for (int i = 1; i < argc; i++) {
+        if (i == verb_at)
+            continue;
         if (!strncmp(argv[i], "--", 2))
             i += sort_option(sorted, verb, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
         else
@@ -202,15 +215,16 @@ static int run(const struct bh_verb *class, int argc, char **argv)
     struct sorted sorted = {.args = NULL};
     size_t none, first;
     int code = BH_EXIT_USAGE;
-    if (argc < 2) {
+    const int verb_at = find_word(argc, argv);
+    if (verb_at == argc) {
         bh_help_verb(class, STDERR_FILENO);
         return code;
     }
-    const struct bh_class_verb *verb = find_verb(class, argv[1]);
+    const struct bh_class_verb *verb = find_verb(class, argv[verb_at]);
     if (!verb)
         return code;
     sorted.args = json_object();
-    if (sort(&sorted, verb, argc, argv) ||
+    if (sort(&sorted, verb, verb_at, argc, argv) ||
         bh_verb_parse(class, sorted.own_count, sorted.own, &values, NULL, 0, 0, &none)) {
         json_decref(sorted.args);
         return code;
