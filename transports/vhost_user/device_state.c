@@ -11,6 +11,8 @@
  *
  *   What is loaded is what the driver told the device, and the class's own. Rings come by messages as ever: a state that
  * says a ring runs is none of a vhost-user back-end's.
+ *
+ * #syscalls memfd_create ftruncate fcntl pread64 pwrite64
  */
 #include "transports/vhost_user/request.h"
 
