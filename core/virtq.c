@@ -215,6 +215,10 @@ struct users {
 
 static inline void count_user(struct bh_virtq *q, struct users *users, const struct bh_chain *chain, int by)
 {
+    if (!BH_SPEED) {
+        bh_mem_view_use(&q->view, chain->mem_slots, by);
+        return;
+    }
     if (BH_UNLIKELY(chain->mem_slots != users->slots)) {
         bh_mem_view_use(&q->view, users->slots, by * (int)users->count);
         *users = (struct users){chain->mem_slots, 0};
@@ -271,12 +275,11 @@ static bool has_records(const struct bh_virtq *q)
 bool bh_virtq_comes_again(const struct bh_virtq *q, uint16_t id)
 {
     const struct bh_inflight *records = q->inflight;
-    bool found = false;
 
-    for (unsigned i = has_records(q) ? records->resubmit_next : 0;
-         has_records(q) && i < records->resubmit_count; i++)
-        found |= bh_records_id(records, records->resubmit[i]) == id;
-    return found;
+    for (unsigned i = records ? records->resubmit_next : 0; records && i < records->resubmit_count; i++)
+        if (bh_records_id(records, records->resubmit[i]) == id)
+            return true;
+    return false;
 }
 
 /* First the chains that a former process had in flight. As ops->pop. */

@@ -11,28 +11,41 @@
  * it; the first that stays empty is given back, and the queue waits for the port. When there are no buffers,
  * the port keeps its bytes and the queue waits for the driver.
  *
- *   Killed at any moment: struct bh_console_lasting (console.h) and the port's progress are brought up to date in such
- * an order that a successor can tell, of each chain in flight, how much of it has been done.
+ *   With MULTIPORT the driver says when the guest's side of a port is open. While it is not, nothing is put into the
+ * port's buffers: drivers drop what comes for nobody. multiport.c has the messages.
  *
  *   Emergency write: a character put into config space goes to the port at once, queues or no queues
  * [virtio-1.4 5.3.4].
  */
 #include "devices/console/console.h"
-#include <bulkhead/impl/class.h>
 
 static struct bh_console *console_of(struct bh_device *dev)
 {
     return BH_CONTAINER(dev, struct bh_console, dev);
 }
 
-static bool queue_unsettled(const struct bh_console *console, const struct bh_virtq *q)
+/* The channel whose queue this is. */
+static struct bh_console_channel *channel_of(struct bh_console *console, const struct bh_virtq *q)
 {
-    return q->index == VIRTIO_CONSOLE_TRANSMITQ ? console->tx_unsettled : console->rx_unsettled;
+    return &console->channels[q->index < 2 ? 0 : (q->index - 2) / 2];
+}
+
+static bool transmits(const struct bh_virtq *q)
+{
+    return q->index % 2 == VIRTIO_CONSOLE_TRANSMITQ;
+}
+
+static bool is_control(const struct bh_virtq *q)
+{
+    return q->index == VIRTIO_CONSOLE_CONTROL_RECEIVEQ || q->index == VIRTIO_CONSOLE_CONTROL_TRANSMITQ;
 }
 
 static struct bh_features features(const struct bh_device *dev)
 {
     struct bh_features f = bh_class_ring_features();
+
+    if (BH_CONTAINER(dev, struct bh_console, dev)->multiport)
+        bh_features_set(&f, VIRTIO_CONSOLE_F_MULTIPORT);
     bh_features_set(&f, VIRTIO_CONSOLE_F_SIZE);
     bh_features_set(&f, VIRTIO_CONSOLE_F_EMERG_WRITE);
     return f;
@@ -48,13 +61,14 @@ static const void *config(const struct bh_device *dev, uint32_t *size)
 static int config_write(struct bh_device *dev, uint32_t offset, const void *from, uint32_t len)
 {
     struct bh_console *console = console_of(dev);
+    struct bh_console_port *port = console->channels[0].port;
     uint8_t character;
 
     if (offset != offsetof(struct virtio_console_config, emerg_wr) || len == 0)
         return BH_ERR_INVAL;
     memcpy(&character, from, 1);
     console->counters.emergency++;
-    if (console->port->ops->write(console->port, &(struct bh_seg){&character, 1}, 1) != 1)
+    if (port->ops->write(port, &(struct bh_seg){&character, 1}, 1) != 1)
         console->counters.emergency_dropped++;
     return BH_OK;
 }
@@ -73,208 +87,71 @@ static struct bh_seg piece_at(const struct bh_chain *chain, size_t offset, size_
     return (struct bh_seg){NULL, 0};
 }
 
-/* --- what lasts ------------------------------------------------------------------------------------------ */
-
-#define LASTING_MAGIC 0x4c4f4342u /* "BCOL" */
-
-/* The one who reads this does so after our death: the compiler alone could change the order of stores. */
-static void store_in_order(void)
-{
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
-static uint64_t taken(const struct bh_console *console)
-{
-    return console->port->progress ? console->port->progress->taken : 0;
-}
-
-static struct bh_console_begun *begun(const struct bh_console *console)
-{
-    return &console->last->begun[console->last->current & 1u];
-}
-
-static uint32_t begun_count(const struct bh_console_begun *chains)
-{
-    const uint32_t count = chains->count;
-    return count < BH_CONSOLE_BATCH ? count : BH_CONSOLE_BATCH;
-}
-
-/* How much of a chain that comes again the port has taken already. False: it was not begun. */
-static bool taken_before(const struct bh_console *console, const struct bh_chain *chain, uint32_t *done)
-{
-    const struct bh_console_begun *chains = begun(console);
-    uint64_t bytes;
-
-    *done = 0;
-    for (uint32_t i = 0; chain->resubmitted && i < begun_count(chains); i++) {
-        if (chains->chain[i].id != chain->id)
-            continue;
-        bytes = taken(console) - chains->chain[i].start;
-        *done = bytes < chain->out_len ? (uint32_t)bytes : chain->out_len;
-        return true;
-    }
-    return false;
-}
-
-/* The chain at tx_next is the next one to be printed, from tx_offset on. */
-static void begin_chain(struct bh_console *console)
-{
-    struct bh_console_begun *chains = begun(console);
-    const struct bh_chain *chain = console->tx[console->tx_next];
-    const uint32_t at = begun_count(chains);
-    uint32_t done;
-
-    console->tx_begun = true;
-    if (taken_before(console, chain, &done)) {
-        console->tx_offset = done;
-        return;
-    }
-    if (at == BH_CONSOLE_BATCH)
-        return; /* a driver that gives one id twice: its own text comes twice */
-    chains->chain[at].start = taken(console) - console->tx_offset;
-    chains->chain[at].id = chain->id;
-    store_in_order();
-    chains->count = at + 1;
-    store_in_order();
-}
-
-/* Forget what was begun but for the chains that are still to be pushed, here or when they come again. */
-static void forget_pushed(struct bh_console *console)
-{
-    const struct bh_virtq *q = &console->queues[VIRTIO_CONSOLE_TRANSMITQ];
-    const struct bh_console_begun *chains = begun(console);
-    const uint32_t next = !(console->last->current & 1u), count = begun_count(chains);
-    struct bh_console_begun *kept = &console->last->begun[next];
-
-    store_in_order();
-    kept->count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        bool wanted = bh_virtq_comes_again(q, (uint16_t)chains->chain[i].id);
-
-        for (unsigned t = console->tx_next; t < console->tx_count; t++)
-            wanted |= console->tx[t]->id == chains->chain[i].id;
-        if (wanted)
-            kept->chain[kept->count++] = chains->chain[i];
-    }
-    store_in_order();
-    console->last->current = next;
-    store_in_order();
-}
-
-static void tell_given(struct bh_console *console, uint64_t given)
-{
-    if (console->port->ops->given)
-        console->port->ops->given(console->port, given);
-}
-
-/* Before the first pop of a queue: what of a former process's work was published? */
-static void settle_former(struct bh_console *console, const struct bh_virtq *q)
-{
-    struct bh_console_lasting *last = console->last;
-
-    if (q->index == VIRTIO_CONSOLE_TRANSMITQ) {
-        console->tx_unsettled = false;
-        forget_pushed(console);
-        return;
-    }
-    console->rx_unsettled = false;
-    if (last->rx_pending && !bh_virtq_comes_again(q, (uint16_t)last->rx_id))
-        tell_given(console, last->rx_given);
-    store_in_order();
-    last->rx_pending = 0;
-}
-
-static size_t port_at(void)
-{
-    return (sizeof(struct bh_console_lasting) + 7u) & ~(size_t)7u;
-}
-
-static size_t lasting_size(const struct bh_device *dev)
-{
-    const struct bh_console_port *port = BH_CONTAINER(dev, struct bh_console, dev)->port;
-
-    return port->ops->lasting_size ? port_at() + port->ops->lasting_size(port) : 0;
-}
-
-static void lasting(struct bh_device *dev, void *area, bool left)
-{
-    struct bh_console *console = console_of(dev);
-    struct bh_console_lasting *last = area ? area : &console->own;
-
-    console->port->ops->lasting(console->port, area ? (uint8_t *)area + port_at() : NULL, left);
-    left = area && left && last->magic == LASTING_MAGIC;
-    if (!left)
-        *last = *console->last;
-    last->magic = LASTING_MAGIC;
-    console->last = last;
-    console->tx_unsettled = console->rx_unsettled = left;
-}
-
 /* --- output ---------------------------------------------------------------------------------------------- */
 
 /* Offer the chains that were popped to the port, at most *step bytes. False: the port is full. */
-static bool transmit(struct bh_console *console, size_t *step)
+static bool transmit(struct bh_console_channel *channel, size_t *step)
 {
-    while (console->tx_next < console->tx_count) {
-        struct bh_chain *chain = console->tx[console->tx_next];
+    while (channel->tx_next < channel->tx_count) {
+        struct bh_chain *chain = channel->tx[channel->tx_next];
 
-        if (!console->tx_begun)
-            begin_chain(console);
-        if (console->tx_offset < chain->out_len) {
+        if (!channel->tx_begun)
+            bh_console_begin_chain(channel);
+        if (channel->tx_offset < chain->out_len) {
             if (*step == 0)
                 return true;
-            struct bh_seg piece = piece_at(chain, console->tx_offset, *step);
-            size_t taken = console->port->ops->write(console->port, &piece, 1);
+            struct bh_seg piece = piece_at(chain, channel->tx_offset, *step);
+            size_t taken = channel->port->ops->write(channel->port, &piece, 1);
             BH_ASSERT(taken <= piece.len);
             *step -= taken;
-            console->tx_offset += (uint32_t)taken;
+            channel->tx_offset += (uint32_t)taken;
             if (taken < piece.len)
                 return false;
         }
-        if (console->tx_offset == chain->out_len) {
+        if (channel->tx_offset == chain->out_len) {
             chain->written = 0;
-            console->tx_next++;
-            console->tx_offset = 0;
-            console->tx_begun = false;
+            channel->tx_next++;
+            channel->tx_offset = 0;
+            channel->tx_begun = false;
         }
     }
     return true;
 }
 
-static void transmit_push(struct bh_console *console, struct bh_virtq *q)
+static void transmit_push(struct bh_console_channel *channel, struct bh_virtq *q)
 {
-    if (console->tx_next == 0)
+    if (channel->tx_next == 0)
         return;
-    bh_virtq_push(q, console->tx, console->tx_next);
-    console->tx_count = (uint16_t)(console->tx_count - console->tx_next);
-    for (uint16_t i = 0; i < console->tx_count; i++)
-        console->tx[i] = console->tx[console->tx_next + i];
-    console->tx_next = 0;
-    forget_pushed(console);
+    bh_virtq_push(q, channel->tx, channel->tx_next);
+    channel->tx_count = (uint16_t)(channel->tx_count - channel->tx_next);
+    for (uint16_t i = 0; i < channel->tx_count; i++)
+        channel->tx[i] = channel->tx[channel->tx_next + i];
+    channel->tx_next = 0;
+    bh_console_forget_pushed(channel);
 }
 
-static enum bh_ready transmit_ready(struct bh_console *console, struct bh_virtq *q, unsigned budget)
+static enum bh_ready transmit_ready(struct bh_console_channel *channel, struct bh_virtq *q, unsigned budget)
 {
     size_t step = BH_CONSOLE_STEP;
 
     while (budget > 0 && step > 0) {
-        if (console->tx_count == 0) {
-            int popped = bh_virtq_pop(q, console->tx, budget < BH_CONSOLE_BATCH ? budget : BH_CONSOLE_BATCH);
+        if (channel->tx_count == 0) {
+            int popped = bh_virtq_pop(q, channel->tx, budget < BH_CONSOLE_BATCH ? budget : BH_CONSOLE_BATCH);
             if (popped == BH_ERR_PENDING)
                 return BH_READY_HELD;
             if (popped <= 0)
                 return BH_READY_DRAINED;
-            console->tx_count = (uint16_t)popped;
-            console->tx_begun = false;
+            channel->tx_count = (uint16_t)popped;
+            channel->tx_begun = false;
             /* One that was given back in the middle may have been made shorter meanwhile. */
-            if (console->tx_offset > console->tx[0]->out_len)
-                console->tx_offset = console->tx[0]->out_len;
+            if (channel->tx_offset > channel->tx[0]->out_len)
+                channel->tx_offset = channel->tx[0]->out_len;
             budget -= (unsigned)popped;
         }
-        bool room = transmit(console, &step);
-        transmit_push(console, q);
+        bool room = transmit(channel, &step);
+        transmit_push(channel, q);
         if (!room) {
-            console->counters.held++;
+            channel->console->counters.held++;
             return BH_READY_HELD;
         }
     }
@@ -284,13 +161,13 @@ static enum bh_ready transmit_ready(struct bh_console *console, struct bh_virtq 
 /* --- input ----------------------------------------------------------------------------------------------- */
 
 /* Fill the chains from the port; how many got something. */
-static unsigned receive(struct bh_console *console, struct bh_chain *const *chains, unsigned count)
+static unsigned receive(struct bh_console_channel *channel, struct bh_chain *const *chains, unsigned count)
 {
     unsigned filled = 0;
 
     while (filled < count) {
         struct bh_chain *chain = chains[filled];
-        size_t got = console->port->ops->read(console->port, &chain->segs[chain->out_count], chain->in_count);
+        size_t got = channel->port->ops->read(channel->port, &chain->segs[chain->out_count], chain->in_count);
         if (got == 0)
             break;
         BH_ASSERT(got <= chain->in_len);
@@ -300,29 +177,7 @@ static unsigned receive(struct bh_console *console, struct bh_chain *const *chai
     return filled;
 }
 
-/* Publish the chains that were filled, and tell the port. */
-static void publish_input(struct bh_console *console, struct bh_virtq *q, struct bh_chain *const *chains,
-                          unsigned count)
-{
-    struct bh_console_lasting *last = console->last;
-    uint64_t given = console->port->progress ? console->port->progress->given : 0;
-
-    for (unsigned i = 0; i < count; i++)
-        given += chains[i]->written;
-    last->rx_id = chains[0]->id;
-    last->rx_given = given;
-    store_in_order();
-    last->rx_pending = 1;
-    store_in_order();
-    bh_virtq_push(q, chains, count);
-    store_in_order();
-    tell_given(console, given);
-    store_in_order();
-    last->rx_pending = 0;
-    store_in_order();
-}
-
-static enum bh_ready receive_ready(struct bh_console *console, struct bh_virtq *q, unsigned budget)
+static enum bh_ready receive_ready(struct bh_console_channel *channel, struct bh_virtq *q, unsigned budget)
 {
     struct bh_chain *chains[BH_CONSOLE_BATCH];
 
@@ -339,11 +194,11 @@ static enum bh_ready receive_ready(struct bh_console *console, struct bh_virtq *
                 return BH_READY_DRAINED;
             }
         }
-        unsigned filled = receive(console, chains, (unsigned)popped);
+        unsigned filled = receive(channel, chains, (unsigned)popped);
         if (filled < (unsigned)popped)
             bh_virtq_unpop(q, (unsigned)popped - filled);
         if (filled > 0)
-            publish_input(console, q, chains, filled);
+            bh_console_publish_input(channel, q, chains, filled);
         if (filled < (unsigned)popped)
             return BH_READY_HELD;
         budget -= filled;
@@ -353,74 +208,130 @@ static enum bh_ready receive_ready(struct bh_console *console, struct bh_virtq *
 
 static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsigned budget)
 {
-    if (queue_unsettled(console_of(dev), q))
-        settle_former(console_of(dev), q);
-    if (q->index == VIRTIO_CONSOLE_TRANSMITQ)
-        return transmit_ready(console_of(dev), q, budget);
-    return receive_ready(console_of(dev), q, budget);
+    struct bh_console *console = console_of(dev);
+    struct bh_console_channel *channel;
+
+    if (is_control(q))
+        return console->multiport->control(console, q, budget);
+    channel = channel_of(console, q);
+    if (!channel->port)
+        return BH_READY_HELD; /* until there is one */
+    if (transmits(q) ? channel->tx_unsettled : channel->rx_unsettled)
+        bh_console_settle_former(channel, q);
+    if (transmits(q))
+        return transmit_ready(channel, q, budget);
+    if (bh_console_has_control(console) && !(channel->last->told & BH_CONSOLE_OPEN))
+        return BH_READY_HELD; /* until the guest opens it */
+    return receive_ready(channel, q, budget);
 }
 
-/*
- * Give back what the port did not take. A chain that it took in part is returned as done: given back it would
- * be printed twice; its rest is offered once more and, if the port is still full, lost with the queue.
- */
+/* A chain given back would be printed twice where the port took some of it. */
+void bh_console_give_up(struct bh_console_channel *channel, struct bh_virtq *q)
+{
+    size_t step = BH_CONSOLE_STEP;
+    uint16_t done, rest;
+
+    if (channel->tx_count > 0) {
+        if (channel->port)
+            transmit(channel, &step);
+        done = channel->tx_next;
+        if (channel->tx_offset > 0 && done < channel->tx_count)
+            channel->tx[done++]->written = 0;
+        rest = (uint16_t)(channel->tx_count - done);
+        channel->tx_next = channel->tx_count = 0;
+        if (rest > 0)
+            bh_virtq_unpop(q, rest);
+        if (done > 0)
+            bh_virtq_push(q, channel->tx, done);
+        bh_console_forget_pushed(channel);
+    }
+    channel->tx_offset = 0;
+}
+
 static void queue_stopping(struct bh_device *dev, struct bh_virtq *q)
 {
-    struct bh_console *console = console_of(dev);
-    size_t step = BH_CONSOLE_STEP;
-
-    if (q->index != VIRTIO_CONSOLE_TRANSMITQ)
-        return;
-    if (console->tx_count == 0) {
-        console->tx_offset = 0;
-        return;
-    }
-    transmit(console, &step);
-    uint16_t done = console->tx_next;
-    if (console->tx_offset > 0 && done < console->tx_count)
-        console->tx[done++]->written = 0;
-    uint16_t rest = (uint16_t)(console->tx_count - done);
-    if (rest > 0)
-        bh_virtq_unpop(q, rest);
-    if (done > 0)
-        bh_virtq_push(q, console->tx, done);
-    console->tx_next = console->tx_count = 0;
-    console->tx_offset = 0;
-    forget_pushed(console);
+    if (!is_control(q) && transmits(q))
+        bh_console_give_up(channel_of(console_of(dev), q), q);
 }
 
 /* The first chain's offset is kept: it comes back first, and is printed from there on. */
 static void queue_give_back(struct bh_device *dev, struct bh_virtq *q)
 {
+    struct bh_console_channel *channel = channel_of(console_of(dev), q);
+
+    if (is_control(q) || !transmits(q) || channel->tx_count == 0)
+        return;
+    bh_virtq_unpop(q, channel->tx_count);
+    channel->tx_count = 0;
+}
+
+/* --- Life --- */
+
+static void reset(struct bh_device *dev)
+{
     struct bh_console *console = console_of(dev);
 
-    if (q->index != VIRTIO_CONSOLE_TRANSMITQ || console->tx_count == 0)
-        return;
-    bh_virtq_unpop(q, console->tx_count);
-    console->tx_count = 0;
+    if (console->multiport)
+        console->multiport->reset(console);
 }
+
+static int save(struct bh_device *dev, void *to, size_t size)
+{
+    struct bh_console *console = console_of(dev);
+
+    return console->multiport ? console->multiport->save(console, to, size) : 0;
+}
+
+static int load(struct bh_device *dev, const void *from, size_t size)
+{
+    struct bh_console *console = console_of(dev);
+
+    if (console->multiport)
+        return console->multiport->load(console, from, size);
+    return size == 0 ? BH_OK : BH_ERR_UNSUPPORTED;
+}
+
+/* --- Ports --- */
 
 static void port_readable(struct bh_console_port *port)
 {
-    struct bh_console *console = port->user;
-    bh_device_queue_wake(&console->dev, &console->queues[VIRTIO_CONSOLE_RECEIVEQ]);
+    struct bh_console_channel *channel = port->user;
+
+    bh_device_queue_wake(&channel->console->dev, bh_console_queue(channel, VIRTIO_CONSOLE_RECEIVEQ));
 }
 
 static void port_writable(struct bh_console_port *port)
 {
-    struct bh_console *console = port->user;
-    bh_device_queue_wake(&console->dev, &console->queues[VIRTIO_CONSOLE_TRANSMITQ]);
+    struct bh_console_channel *channel = port->user;
+
+    bh_device_queue_wake(&channel->console->dev, bh_console_queue(channel, VIRTIO_CONSOLE_TRANSMITQ));
 }
 
+/* Port 0's size stands in config space; with MULTIPORT drivers look for the message instead. */
 static void port_resized(struct bh_console_port *port, uint16_t cols, uint16_t rows)
 {
-    struct bh_console *console = port->user;
+    struct bh_console_channel *channel = port->user;
+    struct bh_console *console = channel->console;
 
-    if (bh_le16_get(console->config.cols) == cols && bh_le16_get(console->config.rows) == rows)
+    if (channel->id != 0 || (channel->cols == cols && channel->rows == rows))
         return;
+    channel->cols = cols;
+    channel->rows = rows;
     console->config.cols = bh_le16_of(cols);
     console->config.rows = bh_le16_of(rows);
     bh_device_config_changed(&console->dev);
+    if (console->multiport)
+        console->multiport->resized(channel);
+}
+
+void bh_console_connect(struct bh_console_channel *channel, struct bh_console_port *port, const char *name)
+{
+    channel->port = port;
+    channel->name = name;
+    port->user = channel;
+    port->readable = port_readable;
+    port->writable = port_writable;
+    port->resized = port_resized;
 }
 
 static const struct bh_class console_class = {
@@ -432,22 +343,36 @@ static const struct bh_class console_class = {
     .queue_ready = queue_ready,
     .queue_stopping = queue_stopping,
     .queue_give_back = queue_give_back,
-    .lasting_size = lasting_size,
-    .lasting = lasting,
+    .reset = reset,
+    .save = save,
+    .load = load,
+    .lasting_size = bh_console_lasting_size,
+    .lasting = bh_console_lasting,
 };
 
-void bh_console_init(struct bh_console *console, struct bh_mem *mem, const struct bh_virtq_memory *memory,
+void bh_console_init(struct bh_console *console, struct bh_mem *mem, const struct bh_console_memory *memory,
                      struct bh_console_port *port, uint16_t cols, uint16_t rows)
 {
+    BH_ASSERT(memory->ports_max >= 1 && memory->ports_max <= BH_CONSOLE_PORTS_MAX &&
+              (memory->ports_max > 1) == (memory->multiport != NULL));
     memset(console, 0, sizeof(*console));
+    memset(memory->channels, 0, memory->ports_max * sizeof(*memory->channels));
+    console->queues = memory->queues;
+    console->channels = memory->channels;
+    console->ports_max = memory->ports_max;
+    console->multiport = memory->multiport;
     console->config.cols = bh_le16_of(cols);
     console->config.rows = bh_le16_of(rows);
-    console->config.max_nr_ports = bh_le32_of(1);
-    bh_device_init(&console->dev, &console_class, mem, console->queues, memory, BH_CONSOLE_QUEUES);
-    console->port = port;
-    console->last = &console->own;
-    port->user = console;
-    port->readable = port_readable;
-    port->writable = port_writable;
-    port->resized = port_resized;
+    console->config.max_nr_ports = bh_le32_of(memory->ports_max);
+    for (uint16_t id = 0; id < memory->ports_max; id++) {
+        console->channels[id].console = console;
+        console->channels[id].id = id;
+        console->channels[id].last = &console->channels[id].own;
+    }
+    bh_device_init(&console->dev, &console_class, mem, console->queues, memory->memory,
+                   (uint16_t)BH_CONSOLE_QUEUES(memory->ports_max));
+    bh_console_connect(&console->channels[0], port, "");
+    console->channels[0].host_open = true;
+    console->channels[0].cols = cols;
+    console->channels[0].rows = rows;
 }

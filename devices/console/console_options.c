@@ -3,6 +3,7 @@
  * The console class's options: the one place that names them.
  */
 #include "devices/console/console_options.h"
+#include "devices/console/named_ports.h"
 
 #define AT(member) offsetof(struct bh_console_values, member)
 
@@ -72,5 +73,25 @@ const struct bh_option bh_console_options[] = {
      .max = 32768,
      .help = "Largest size of each queue",
      .ref = "virtio-1.4 2.6"},
+    {.name = "named-port",
+     .type = BH_OPT_LIST,
+     .offset = AT(named_port),
+     .arg = "NAME[,path=SOCKET]",
+     .check = bh_named_port_check,
+     .help = "One more port, which the guest finds by its name, on a Unix socket here",
+     .ref = "virtio-1.4 5.3.6.2"},
+    {.name = "ports-max",
+     .type = BH_OPT_UINT,
+     .offset = AT(ports_max),
+     .def = "0",
+     .unit = "ports",
+     .max = BH_CONSOLE_PORTS_MAX,
+     .help = "Most ports at a time, the console among them; 0 is as many as there are at the start",
+     .ref = "virtio-1.4 5.3.4"},
+    {.name = "ports-folder",
+     .type = BH_OPT_PATH,
+     .offset = AT(ports_folder),
+     .arg = "DIR",
+     .help = "Folder of the sockets of named ports without a path; needed for ports that are added later"},
     {.name = NULL},
 };

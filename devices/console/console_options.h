@@ -27,6 +27,9 @@ struct bh_console_values {
     uint64_t log_keep;
     uint64_t cols, rows;
     uint64_t queue_size;
+    struct bh_option_list named_port; /* bh_named_port_check */
+    uint64_t ports_max;               /* 0: as many as there are at the start */
+    char *ports_folder;
 };
 #define BH_CONSOLE_NO_FD 65535u
 

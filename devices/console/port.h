@@ -43,8 +43,9 @@ struct bh_console_port {
     void (*readable)(struct bh_console_port *port);
     void (*writable)(struct bh_console_port *port);
     void (*resized)(struct bh_console_port *port, uint16_t cols, uint16_t rows);
-    void *user;                                 /* the device's */
-    const struct bh_console_progress *progress; /* NULL: the port does not count */
+    void (*attached)(struct bh_console_port *port, bool somebody); /* came to the host's side, or left it */
+    void *user;                                                    /* the device's */
+    const struct bh_console_progress *progress;                    /* NULL: the port does not count */
 };
 
 #endif

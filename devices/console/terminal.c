@@ -15,7 +15,7 @@
  *   Input waits in a smaller ring, and beyond it in the peer's own socket: we read only what fits. When the
  * peer hangs up, what it typed before is still read and delivered, then it is forgotten.
  *
- * #syscalls read write sendmmsg recvmmsg
+ * #syscalls read sendto
  */
 #include "devices/console/terminal.h"
 
@@ -297,7 +297,8 @@ static void port_given(struct bh_console_port *port, uint64_t given)
         terminal->in_next = given;
     if (!terminal->end)
         return;
-    if (terminal->hung && !take_input(terminal))
+    /* When the peer has gone, what could be read was all: a pty that was opened again has no end to tell of. */
+    if (terminal->hung && (!take_input(terminal) || in_room(terminal) > 0))
         hang_up(terminal);
     else if (was_full && !terminal->hung && !terminal->in_watch.loop && !take_input(terminal))
         input_ended(terminal); /* a file that cannot be watched */
@@ -371,6 +372,8 @@ int bh_terminal_attach(struct bh_terminal *terminal, struct bh_terminal_end *end
     if (in_fd >= 0 && !terminal->in_watch.loop && !take_input(terminal))
         terminal->in_fd = -1;
     want(terminal);
+    if (terminal->port.attached)
+        terminal->port.attached(&terminal->port, true);
     return BH_OK;
 }
 
@@ -388,6 +391,8 @@ void bh_terminal_detach(struct bh_terminal *terminal)
     terminal->unseen += out_len(terminal);
     drop_out(terminal);
     offer_room(terminal);
+    if (terminal->port.attached)
+        terminal->port.attached(&terminal->port, false);
 }
 
 static void hang_up(struct bh_terminal *terminal)

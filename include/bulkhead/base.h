@@ -87,25 +87,27 @@ static inline bh_uaddr_t bh_uaddr(uint64_t raw)
 }
 
 /*
- * A bug of ours. Never on outside data. Never compiled out. The port ends the program's use of the device:
- * a process aborts, the island enters its safe state.
- */
-_Noreturn void bh_assert_failed(const char *expression /* may be NULL */, const char *file, unsigned line);
-#define BH_ASSERT(x) ((x) ? (void)0 : bh_assert_failed(BH_TEXT_(#x), __FILE__, __LINE__))
-
-/*
- * A build for size (-Os) leaves out what is there only to be quick, and what file and line say as well. BH_SPEED is a
- * constant to be asked by `if`, so that both builds compile the same text.
+ * A build for size (-Os) leaves out what is there only to be quick, and texts. BH_SPEED is a constant to be asked by
+ * `if`, so that both builds compile the same code.
  */
 #ifdef __OPTIMIZE_SIZE__
 #define BH_SPEED       0
 #define BH_FAST_INLINE __attribute__((noinline))
-#define BH_TEXT_(text) NULL
+#define BH_HERE_(text) NULL, NULL, 0
 #else
 #define BH_SPEED       1
 #define BH_FAST_INLINE inline __attribute__((always_inline)) /* one copy for each caller's constants */
-#define BH_TEXT_(text) text
+#define BH_HERE_(text) text, __FILE__, __LINE__
 #endif
+
+/*
+ * A bug of ours. Never on outside data. Never compiled out. The port ends the program's use of the device:
+ * a process aborts, the island enters its safe state. In a build for size it is told no text, file and line: where it was
+ * called from says the same.
+ */
+_Noreturn void bh_assert_failed(const char *expression /* may be NULL */, const char *file /* may be NULL */,
+                                unsigned line);
+#define BH_ASSERT(x) ((x) ? (void)0 : bh_assert_failed(BH_HERE_(#x)))
 
 #define BH_COUNT(array)                 (sizeof(array) / sizeof((array)[0]))
 #define BH_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))

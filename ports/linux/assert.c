@@ -10,7 +10,9 @@
 
 _Noreturn void bh_assert_failed(const char *expression, const char *file, unsigned line)
 {
-    dprintf(2, "bulkhead: %s:%u: a bug: this does not hold: %s\n", file, line,
-            expression ? expression : "(left out of a build for size)");
+    if (file)
+        dprintf(2, "bulkhead: %s:%u: a bug: this does not hold: %s\n", file, line, expression);
+    else
+        dprintf(2, "bulkhead: a bug, called from %p\n", __builtin_return_address(0));
     abort();
 }

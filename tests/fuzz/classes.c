@@ -62,7 +62,6 @@ static size_t console_read(struct bh_console_port *port, const struct bh_seg *se
     return given;
 }
 
-#define NET_PAIRS 2u
 static struct bh_net_arrival waiting; /* the frame for the guest */
 static uint8_t frame_bytes[4096];
 
@@ -110,6 +109,21 @@ static void net_drop(struct bh_netport *port, unsigned pair)
     waiting.len = 0;
 }
 
+/* A console's third port comes and goes, and its second is attached to. */
+static struct bh_console *console;
+static struct bh_console_port ports[3];
+
+static void change_ports(uint8_t how)
+{
+    if (how & 1) {
+        ports[1].attached(&ports[1], how & 2);
+    } else if (ports[2].user) {
+        bh_console_remove_port(console, &ports[2]);
+    } else {
+        BH_ASSERT(bh_console_add_port(console, &ports[2], "third") == 2);
+    }
+}
+
 /* --- The driver's side. --- */
 
 #define TOKENS 512u
@@ -119,7 +133,7 @@ static void add_chain(struct class_rig *rig, unsigned token)
 {
     unsigned queue = take() % rig->queue_count, count = take() % 24u, out_count = 0;
     struct bh_drv_buf bufs[24];
-    bool writable = queue == 0 && take() % 8 != 0;
+    bool writable = queue % 2 == 0 && take() % 8 != 0; /* where drivers put buffers to be filled */
 
     in_bytes[token] = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -173,6 +187,8 @@ static void step(struct class_rig *rig, struct bh_netport *netport, unsigned *to
             netport->link_up = !netport->link_up;
             netport->link_changed(netport);
         }
+        if (console && console->multiport)
+            change_ports(take());
         byte = take();
         if (bh_device_config_write(rig->dev, byte % 16u, &byte, 1) == BH_OK)
             BH_ASSERT(byte % 16u == 8);
@@ -187,17 +203,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct bh_rng_source_ops source_ops = {.fill = fill};
     static const struct bh_console_port_ops console_ops = {.write = console_write, .read = console_read};
     static const struct bh_netport_ops net_ops = {.send = net_send, .peek = net_peek, .drop = net_drop};
-    static struct bh_virtq net_queues[BH_NET_QUEUES(NET_PAIRS)];
-    static struct bh_net_pair net_pairs[NET_PAIRS];
-    static const uint8_t queue_counts[] = {1, 2, BH_NET_QUEUES(NET_PAIRS)};
+    static struct bh_virtq net_queues[BH_NET_QUEUES(1)];
+    static struct bh_net_pair net_pair;
+    static struct bh_virtq console_queues[BH_CONSOLE_QUEUES(3)];
+    static struct bh_console_channel console_channels[3];
     static union any any;
     struct bh_rng_source source = {.ops = &source_ops};
-    struct bh_console_port port = {.ops = &console_ops};
     struct bh_netport netport = {.ops = &net_ops,
                                  .frame_max = 1518,
                                  .offloads = BH_NET_HOST_OFFLOADS | BH_NET_GUEST_OFFLOADS,
                                  .link_up = true};
-    const struct bh_net_setup setup = {.mac = {2}, .mtu = 1500, .hash_report = true, .rss = true};
+    const struct bh_net_setup setup = {.mac = {2}, .mtu = 1500};
     struct class_rig rig;
     struct bh_device *dev;
     unsigned token = 0;
@@ -206,22 +222,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     left = size;
     waiting.len = 0;
     uint8_t set_up = take();
-    class_rig_open(&rig, queue_counts[set_up % 3], 64, BH_NET_SEGS);
+    const bool multiport = set_up % 3 == 1 && set_up & 0x10;
+    console = NULL;
+    class_rig_open(&rig, set_up % 3 == 0 ? 1 : BH_CONSOLE_QUEUES(multiport ? 3 : 1), 64, BH_NET_SEGS);
     switch (set_up % 3) {
     case 0:
         bh_rng_init(&any.rng, &rig.mem, rig.memory, &source);
         dev = &any.rng.dev;
         break;
     case 1:
-        bh_console_init(&any.console, &rig.mem, rig.memory, &port, 80, 25);
-        dev = &any.console.dev;
+        console = &any.console;
+        for (unsigned i = 0; i < 3; i++)
+            ports[i] = (struct bh_console_port){.ops = &console_ops};
+        bh_console_init(console, &rig.mem,
+                        &(struct bh_console_memory){.ports_max = multiport ? 3 : 1,
+                                                    .multiport = multiport ? &bh_console_multiport : NULL,
+                                                    .channels = console_channels,
+                                                    .queues = console_queues,
+                                                    .memory = rig.memory},
+                        &ports[0], 80, 25);
+        if (multiport)
+            BH_ASSERT(bh_console_add_port(console, &ports[1], "second") == 1);
+        dev = &console->dev;
         break;
     default:
-        bh_net_init(
-            &any.net, &rig.mem,
-            &(struct bh_net_memory){
-                .pair_count = NET_PAIRS, .pairs = net_pairs, .queues = net_queues, .memory = rig.memory},
-            &netport, &setup);
+        bh_net_init(&any.net, &rig.mem,
+                    &(struct bh_net_memory){
+                        .pair_count = 1, .pairs = &net_pair, .queues = net_queues, .memory = rig.memory},
+                    &netport, &setup);
         dev = &any.net.dev;
         break;
     }

@@ -32,6 +32,8 @@ struct bed {
     const char *typed;
     struct class_rig rig;
     struct bh_console console;
+    struct bh_console_channel channel;
+    struct bh_virtq queues[BH_CONSOLE_QUEUES(1)];
 };
 
 static size_t port_write(struct bh_console_port *port, const struct bh_seg *segs, unsigned count)
@@ -69,7 +71,11 @@ static struct bed *bed_new(size_t room)
     bed->room = room;
     bed->typed = "";
     class_rig_open(&bed->rig, 2, BH_CONSOLE_BATCH, BH_CONSOLE_SEGS);
-    bh_console_init(&bed->console, &bed->rig.mem, bed->rig.memory, &bed->port, 80, 25);
+    bh_console_init(
+        &bed->console, &bed->rig.mem,
+        &(struct bh_console_memory){
+            .ports_max = 1, .channels = &bed->channel, .queues = bed->queues, .memory = bed->rig.memory},
+        &bed->port, 80, 25);
     class_rig_start(&bed->rig, &bed->console.dev, false, 0);
     return bed;
 }
@@ -423,6 +429,48 @@ static void pty_is_attached_while_somebody_has_it_open(void **state)
     assert_int_not_equal(access(link, F_OK), 0);
 }
 
+/* Who pastes more than fits, leaves, and is back before the guest has read it: the terminal must not wait for an end. */
+static void pty_opened_again_after_a_long_paste_still_hears(void **state)
+{
+    struct host *host = *state;
+    struct bh_end_pty pty;
+    char link[64], text[BH_TERMINAL_IN];
+    size_t pasted = 0, heard = 0;
+    int fd;
+
+    snprintf(link, sizeof(link), "%s/pty", host->folder);
+    assert_int_equal(bh_end_pty_start(&pty, &host->terminal, link, bh_diag_default()), BH_OK);
+    fd = open(link, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    assert_true(fd >= 0);
+    memset(text, 'p', sizeof(text));
+    for (unsigned i = 0; i < 100 && pasted < BH_TERMINAL_IN + 1000; i++) {
+        ssize_t put = write(fd, text, 1000);
+        pasted += put > 0 ? (size_t)put : 0;
+        assert_true(bh_loop_step(host->loop, 20) >= 0);
+    }
+    assert_true(pasted > BH_TERMINAL_IN);
+    for (unsigned i = 0; i < 100 && bh_terminal_typed(&host->terminal) < BH_TERMINAL_IN; i++)
+        assert_true(bh_loop_step(host->loop, 20) >= 0);
+    close(fd);
+    for (unsigned i = 0; i < 100 && !host->terminal.hung; i++)
+        assert_true(bh_loop_step(host->loop, 20) >= 0);
+    assert_true(host->terminal.hung);
+    fd = open(link, O_RDWR | O_NOCTTY);
+    assert_true(fd >= 0);
+    for (unsigned i = 0; i < 100 && heard < pasted; i++) {
+        heard += guest_reads(host, text, sizeof(text));
+        assert_true(bh_loop_step(host->loop, 20) >= 0);
+    }
+    assert_int_equal(heard, pasted);
+    assert_int_equal(write(fd, "still here", 10), 10);
+    for (unsigned i = 0; i < 100 && bh_terminal_typed(&host->terminal) < 10; i++)
+        assert_true(bh_loop_step(host->loop, 20) >= 0);
+    assert_int_equal(guest_reads(host, text, sizeof(text)), 10);
+    assert_memory_equal(text, "still here", 10);
+    close(fd);
+    bh_end_pty_stop(&pty);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +487,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(guest_goes_on_with_nobody_attached, host_setup, host_teardown),
         cmocka_unit_test(log_rotates_at_its_size_and_keeps_so_many),
         cmocka_unit_test_setup_teardown(pty_is_attached_while_somebody_has_it_open, host_setup,
+                                        host_teardown),
+        cmocka_unit_test_setup_teardown(pty_opened_again_after_a_long_paste_still_hears, host_setup,
                                         host_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

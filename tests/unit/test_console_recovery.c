@@ -28,15 +28,20 @@ static struct bh_device *make_console(struct rec *rec, struct bh_loop *loop, str
     static struct bh_terminal terminal;
     static struct bh_terminal_end end = {.hung_up = hung_up};
     static struct bh_console console;
-    struct bh_virtq_memory memory[BH_CONSOLE_QUEUES];
-    for (unsigned i = 0; i < BH_CONSOLE_QUEUES; i++) {
+    static struct bh_console_channel channel;
+    static struct bh_virtq queues[BH_CONSOLE_QUEUES(1)];
+    struct bh_virtq_memory memory[BH_CONSOLE_QUEUES(1)];
+    for (unsigned i = 0; i < BH_CONSOLE_QUEUES(1); i++) {
         void *block = malloc(bh_virtq_memory_bytes(REC_SIZE, BH_CONSOLE_BATCH, BH_CONSOLE_SEGS));
         bh_virtq_memory_place(&memory[i], block, REC_SIZE, BH_CONSOLE_BATCH, BH_CONSOLE_SEGS);
     }
     bh_terminal_init(&terminal, loop, NULL);
     if (bh_terminal_attach(&terminal, &end, rec->line[1], rec->line[1]))
         return NULL;
-    bh_console_init(&console, mem, memory, &terminal.port, 80, 25);
+    bh_console_init(
+        &console, mem,
+        &(struct bh_console_memory){.ports_max = 1, .channels = &channel, .queues = queues, .memory = memory},
+        &terminal.port, 80, 25);
     return &console.dev;
 }
 
