@@ -18,6 +18,8 @@ EXPECTED = {
     ("net", "server"): {"split": GOES_ON, "packed": STUCK},
     ("rng", "reconnect"): {"*": NO_START},
     ("rng", "server"): {"qemu-7.2": GOES_ON, "qemu-11": ABORTS},
+    ("vsock", "reconnect"): {"*": NO_START},
+    ("vsock", "server"): {"*": STUCK},
     ("console", "reconnect"): {"qemu-11": NO_START},
     ("console", "server"): {"qemu-11": ABORTS},
 }
@@ -40,17 +42,21 @@ class Bed:
     def __init__(self, programs, folder, device_class, way, version, ring):
         self.programs, self.device_class, self.way = programs, device_class, way
         self.path = folder / f"{device_class}.sock"
-        self.options = {"blk": [f"--blk-file={folder}/disk.img"], "console": ["--port=none"]}.get(device_class, [])
+        self.options = {"blk": [f"--blk-file={folder}/disk.img"], "console": ["--port=none"],
+                        "vsock": ["--guest-cid=3", f"--host-path={folder}/v"]}.get(device_class, [])
         if device_class == "blk":
             with open(folder / "disk.img", "wb") as file:
                 file.truncate(64 << 20)
+        if device_class == "vsock":
+            programs.start(["socat", "-U", f"UNIX-LISTEN:{folder}/v_5000,fork", "EXEC:echo hello guest"], "hello")
+        extra = [pieces.get("socat-arm64")] if device_class == "vsock" else []
         self.backend = self.start_backend() if way == "reconnect" else None
         device = vhost_user(device_class, self.path, version, ",packed=on" if ring == "packed" else "")
         again = ",reconnect=1" if version == "qemu-7.2" else ",reconnect-ms=1000"
         device[1] += again if way == "reconnect" else ",server=on"
         self.qemu = programs.start(
             machine(QEMUS[version]()) + ["-serial", "stdio", "-kernel", pieces.get("kernel-arm64") / "Image", "-initrd",
-                                         ramdisk("arm64", folder), "-append", "console=ttyAMA0 quiet panic=-1 "
+                                         ramdisk("arm64", folder, extra), "-append", "console=ttyAMA0 quiet panic=-1 "
                                          f"bulkhead.test=beat bulkhead.class={device_class}", *device], "qemu")
         if not self.backend:
             self.until(self.path.exists)

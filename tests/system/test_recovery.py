@@ -127,6 +127,23 @@ def test_net_goes_on(programs, keep, host, version, ring):
     net.check()
 
 
+@pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "packed")))
+def test_sockets_end_by_a_reset_and_new_ones_are_taken(programs, keep, folder, version, ring):
+    """Connections are not kept, as their sockets died with the process: the guest gets an RST for each."""
+    qemu = need(version)
+    vsock = keep("vsock", "--guest-cid=3", f"--host-path={folder / 'v'}")
+    programs.start(["socat", "-U", f"UNIX-LISTEN:{folder}/v_5000,fork", "EXEC:echo hello guest"], "hello")
+    programs.start(["socat", "-U", f"UNIX-LISTEN:{folder}/v_5001,fork", "SYSTEM:while echo a line; do sleep 0.05; done"], "endless")
+    device = vhost_user("vsock", vsock.socket_path, version, ",packed=on" if ring == "packed" else "")
+    verdict = run_qemu(programs, qemu, "recover-vsock", device, extra=[pieces.get("socat-arm64")],
+                       during=kill_under_load(programs, vsock, KILLS_OF_OTHERS, pause=1.2))
+    assert (RING_PACKED in verdict.features["vsock"]) == (ring == "packed")
+    assert int(re.search(r"^bulkhead-answered: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 3
+    assert int(re.search(r"^bulkhead-ended: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 4
+    assert vsock.starts > KILLS_OF_OTHERS
+    vsock.check()
+
+
 @pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "split")))
 def test_disk_is_killed_all_through_the_set_up(programs, keep, image, version, ring):
     """From QEMU's first message on, through the guest's driver's start: each kill as soon as the backend is back."""
