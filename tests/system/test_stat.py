@@ -2,7 +2,9 @@
 """What the devices of a running system count: `bulkhead stat`, and Prometheus' page, read by Prometheus' own parser."""
 import http.client
 import json
+import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -35,18 +37,28 @@ def system(runs, folder):
     return runs
 
 
+def until(stream, mark, seconds=60):
+    """What comes, as it comes: lines may never end."""
+    seen, deadline = b"", time.monotonic() + seconds
+    while mark.encode() not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([stream], [], [], 0.2)[0]:
+            got = os.read(stream.fileno(), 4096)
+            assert got, seen
+            seen += got
+
+
 def read_disk(runs, kilobytes):
     """Past the guest's cache, as the guest reads ahead: a little more than that, in requests of its own choice."""
     command = ("echo 3 > /proc/sys/vm/drop_caches; "
                f"dd if=/dev/vda of=/dev/null bs=1k count={kilobytes}; echo $((6 * 7))-read\n")
     console = runs.start("console", "linux-a", stdin=subprocess.PIPE)
     try:
-        console.stdin.write(command)
-        console.stdin.flush()
-        for line in console.stdout:
-            if "42-read" in line:
-                return
-        raise AssertionError("the console went away")
+        # What is typed before the guest's shell is there, its terminal forgets.
+        for mark, typed in (("linux-a:~# ", command), ("42-read", "")):
+            until(console.stdout, mark)
+            console.stdin.write(typed)
+            console.stdin.flush()
     finally:
         console.kill()
         console.communicate()

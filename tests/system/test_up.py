@@ -88,8 +88,9 @@ def test_console_tells_the_guest_the_size_of_the_terminal(runs, folder):
 
     def attach(rows, columns):
         words = runs.words("console", "linux-a")
-        terminal = pexpect.spawn(words[0], words[1:], env=runs.environment, dimensions=(rows, columns), timeout=20)
+        terminal = pexpect.spawn(words[0], words[1:], env=runs.environment, dimensions=(rows, columns), timeout=60)
         terminal.expect_exact("Ctrl-] leaves")
+        terminal.expect_exact("linux-a:~# ")  # what is typed before the shell is there, its terminal forgets
         return terminal
 
     def has_size(terminal, rows, columns):
