@@ -183,6 +183,25 @@ struct vhost_user_inflight {
 _Static_assert(offsetof(struct vhost_user_inflight, queue_size) == 18, "two words of 64 bits, two of 16");
 #define VHOST_USER_INFLIGHT_BYTES 20u
 
+/* ["An IOTLB message"] */
+struct vhost_user_iotlb {
+    uint64_t iova;
+    uint64_t size;
+    uint64_t user; /* the front-end's own address */
+    uint8_t permissions;
+    uint8_t type; /* enum vhost_user_iotlb_type */
+    uint8_t padding[6];
+};
+_Static_assert(sizeof(struct vhost_user_iotlb) == 32, "struct vhost_iotlb_msg of Linux");
+#define VHOST_USER_IOTLB_MIN 26u /* without the padding */
+enum vhost_user_iotlb_permission { VHOST_USER_IOTLB_READ = 1, VHOST_USER_IOTLB_WRITE = 2 };
+enum vhost_user_iotlb_type {
+    VHOST_USER_IOTLB_MISS = 1,
+    VHOST_USER_IOTLB_UPDATE = 2,
+    VHOST_USER_IOTLB_INVALIDATE = 3,
+    VHOST_USER_IOTLB_ACCESS_FAIL = 4,
+};
+
 /* ["Device state transfer parameters"] */
 struct vhost_user_device_state {
     uint32_t direction; /* 0: save, 1: load */

@@ -26,6 +26,13 @@ void bh_help_verb(const struct bh_verb *verb, int fd)
             verb->words[0] ? " " : "", verb->words, verb->summary);
     if (verb->text)
         dprintf(fd, "\n%s\n", verb->text);
+    for (const struct bh_class_verb *of_class = verb->class ? verb->class->verbs : NULL;
+         of_class && of_class->name; of_class++) {
+        const struct bh_option_set sets[] = {{of_class->arguments, NULL, NULL}, {NULL, NULL, NULL}};
+        dprintf(fd, "\n%s: %s\n", of_class->name, of_class->summary);
+        if (of_class->arguments)
+            bh_options_help(sets, fd);
+    }
     if (has_options) {
         const struct bh_option_set sets[] = {{verb->options, NULL, "Options"}, {NULL, NULL, NULL}};
         dprintf(fd, "\n");

@@ -41,7 +41,7 @@ struct bh_report_values {
         {.name = "json",                                                                                     \
          .type = BH_OPT_BOOL,                                                                                \
          .offset = offsetof(struct bh_report_values, json),                                                  \
-         .help = json_help},                                                                                 \
+         .help = (json_help)},                                                                               \
     {                                                                                                        \
         .name = NULL                                                                                         \
     }

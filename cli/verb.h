@@ -10,6 +10,7 @@
 #define CLI_VERB_H
 
 #include <bulkhead/err.h>
+#include <bulkhead/impl/hosted_class.h>
 #include <bulkhead/impl/option.h>
 
 /* Exit codes of `bulkhead`; the man page has them too. */
@@ -28,6 +29,8 @@ struct bh_verb {
     const char *summary; /* one line, no full stop */
     const char *text;    /* paragraphs of the man page, separated by an empty line */
     const struct bh_option *options; /* NULL: the verb takes its words as they are (device) */
+    const struct bh_hosted_class
+        *class; /* NULL: it is no class's; else what follows is one of the class's verbs */
     int (*run)(const struct bh_verb *verb, int argc,
                char **argv); /* argv[0] is the verb; returns enum bh_exit */
 };

@@ -25,6 +25,7 @@ int bh_device_bring_up(struct bh_device *dev, struct bh_virtq *q)
     int err;
 
     q->wishes |= QUEUE_WAITING;
+    q->state = q->setup.state; /* where it stands, should it be stopped before it has started */
     if (dev->paused)
         return BH_OK;
     err = bh_virtq_start(q, &q->setup, &dev->acked);

@@ -37,9 +37,14 @@ struct bh_features bh_class_ring_features(void)
 
 struct bh_features bh_device_offered(const struct bh_device *dev)
 {
-    struct bh_features f = bh_features_minus(dev->class->features(dev), dev->withheld);
+    struct bh_features f = dev->class->features(dev);
 
-    return dev->transport ? bh_features_minus(f, dev->transport->cannot) : f;
+    if (dev->transport) {
+        for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
+            f.word[i] |= dev->transport->offers.word[i];
+        f = bh_features_minus(f, dev->transport->cannot);
+    }
+    return bh_features_minus(f, dev->withheld);
 }
 
 bool bh_device_has_offered(const struct bh_device *dev, const struct bh_features *features)

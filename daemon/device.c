@@ -72,7 +72,7 @@ static void device_exited(struct bh_process *process, const siginfo_t *info)
 {
     struct unit *unit = BH_LOOP_OWNER(process, struct unit, process);
     bh_log_pipe_drain(&unit->log);
-    notify_drain(unit->system); /* what it left with its last breath counts */
+    notify_drain(unit); /* what it left with its last breath counts */
     unit->speaker = 0;
     bh_exit_text(info, unit->why, sizeof(unit->why));
     const bool refused = unit->goes_on && info->si_code == CLD_EXITED;
@@ -91,6 +91,8 @@ int device_open(struct unit *unit)
     struct system *system = unit->system;
     const struct bh_plan_device *device = &system->plan->devices[unit->plan_index];
     int err = bh_log_pipe_open(&unit->log, system->loop, system->dir.fd, unit->name, NULL);
+    if (!err)
+        err = notify_open(unit);
     if (!err && !strcmp(device->class_name, "console"))
         err = console_open(unit);
     return err;
@@ -103,6 +105,7 @@ void device_close(struct unit *unit)
     unit->console = NULL;
     bh_log_pipe_close(&unit->log);
     device_forget(unit);
+    notify_close(unit);
     close_sockets(unit);
 }
 
@@ -163,7 +166,7 @@ static int start_process(struct unit *unit, const char *program)
     struct system *system = unit->system;
     const struct bh_plan_device *device = &system->plan->devices[unit->plan_index];
     const struct bh_fd_store *store = &unit->store;
-    char notify[BH_RUN_PATH_MAX + 40], count[40];
+    char name[NOTIFY_NAME_MAX], notify[BH_RUN_PATH_MAX + NOTIFY_NAME_MAX + 16], count[40];
     int fds[BH_FD_STORE_MAX + 3], err = BH_ERR_NOMEM;
     size_t fd_count = 0;
     fds[fd_count++] = unit->listen_fd;
@@ -171,7 +174,8 @@ static int start_process(struct unit *unit, const char *program)
     for (size_t i = 0; i < store->count; i++)
         fds[fd_count++] = store->entries[i].fd;
     fds[fd_count++] = system->dir.lock_fd;
-    snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/%s", system->dir.path, notify_socket_name);
+    notify_name(unit, name);
+    snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/%s", system->dir.path, name);
     snprintf(count, sizeof(count), "LISTEN_FDS=%zu", fd_count - 1);
     char *names = names_of(store);
     char **words = device_words(system->plan, device, program);

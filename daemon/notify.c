@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What device processes say of themselves, by sd_notify's protocol: that they are ready, how they are, and which file
- * descriptors are to be kept for their next start. Each is believed only about itself (the kernel tells the sender's
- * pid), and only in the form that notification.c accepts.
+ * descriptors are to be kept for their next start. Each has a socket of its own, so that none keeps another from being
+ * heard; it is believed only about itself (the kernel tells the sender's pid), and only in the form that
+ * notification.c accepts.
  *
  * Datagrams outlive their sender: what a killed process had sent is in the queue when its end is told, and is heard
  * before that end is judged. So a descriptor is safe as soon as its send has returned.
@@ -21,20 +22,23 @@ enum {
     PER_DRAIN = 4096, /* more than any queue holds (net.unix.max_dgram_qlen) */
 };
 
-const char notify_socket_name[] = "notify.sock";
+/* No longer than the name of its listening socket, for which there was room. */
+void notify_name(const struct unit *unit, char name[NOTIFY_NAME_MAX])
+{
+    snprintf(name, NOTIFY_NAME_MAX, "%s.note", unit->name);
+}
 
-static struct unit *sender(struct system *system, struct msghdr *message)
+/* Was it the unit's process that said it? */
+static bool is_its_own(const struct unit *unit, struct msghdr *message)
 {
     for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
         struct ucred who;
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_CREDENTIALS)
             continue;
         memcpy(&who, CMSG_DATA(part), sizeof(who));
-        for (uint16_t i = 0; i < system->table.unit_count; i++)
-            if (!system->units[i].is_domain && who.pid > 0 && system->units[i].speaker == who.pid)
-                return &system->units[i];
+        return who.pid > 0 && who.pid == unit->speaker;
     }
-    return NULL;
+    return false;
 }
 
 /* At most FDS_PER_MESSAGE; the kernel has closed what was more. */
@@ -83,7 +87,7 @@ static void one_notification(struct unit *unit, const struct bh_notification *sa
 }
 
 /* False: there is none. */
-static bool hear_one(struct system *system)
+static bool hear_one(struct unit *unit)
 {
     char text[NOTIFY_MAX];
     _Alignas(struct cmsghdr) char
@@ -93,12 +97,11 @@ static bool hear_one(struct system *system)
     struct iovec part = {text, sizeof(text)};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    const ssize_t got = recvmsg(system->notify_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const ssize_t got = recvmsg(unit->notify_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return false;
     size_t count = passed_fds(&message, fds);
-    struct unit *unit = sender(system, &message);
-    if (unit && !(message.msg_flags & MSG_TRUNC)) {
+    if (is_its_own(unit, &message) && !(message.msg_flags & MSG_TRUNC)) {
         bh_notification_parse(&said, text, (size_t)got);
         one_notification(unit, &said, fds, count);
         return true;
@@ -110,32 +113,34 @@ static bool hear_one(struct system *system)
 
 static void notified(struct bh_loop_fd *watch, uint32_t events)
 {
-    struct system *system = BH_LOOP_OWNER(watch, struct system, notify_watch);
-    for (int i = 0; i < PER_ROUND && hear_one(system); i++)
+    struct unit *unit = BH_LOOP_OWNER(watch, struct unit, notify_watch);
+    for (int i = 0; i < PER_ROUND && hear_one(unit); i++)
         ;
 }
 
-void notify_drain(struct system *system)
+void notify_drain(struct unit *unit)
 {
-    for (int i = 0; i < PER_DRAIN && hear_one(system); i++)
+    for (int i = 0; i < PER_DRAIN && hear_one(unit); i++)
         ;
 }
 
-int notify_open(struct system *system)
+int notify_open(struct unit *unit)
 {
     const int on = 1;
-    system->notify_fd = socket_bind(notify_socket_name, SOCK_DGRAM);
-    if (system->notify_fd < 0)
+    char name[NOTIFY_NAME_MAX];
+    notify_name(unit, name);
+    unit->notify_fd = socket_bind(name, SOCK_DGRAM);
+    if (unit->notify_fd < 0)
         return BH_ERR_IO;
-    if (setsockopt(system->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+    if (setsockopt(unit->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
         return BH_ERR_IO;
-    return bh_loop_fd_add(system->loop, &system->notify_watch, system->notify_fd, BH_LOOP_READ, notified);
+    return bh_loop_fd_add(unit->system->loop, &unit->notify_watch, unit->notify_fd, BH_LOOP_READ, notified);
 }
 
-void notify_close(struct system *system)
+void notify_close(struct unit *unit)
 {
-    bh_loop_fd_remove(&system->notify_watch);
-    if (system->notify_fd >= 0)
-        close(system->notify_fd);
-    system->notify_fd = -1;
+    bh_loop_fd_remove(&unit->notify_watch);
+    if (unit->notify_fd >= 0)
+        close(unit->notify_fd);
+    unit->notify_fd = -1;
 }

@@ -320,7 +320,6 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
                               .dir = *dir,
                               .engine = engine,
                               .engine_state = engine_state,
-                              .notify_fd = -1,
                               .control_fd = -1,
                               .began_ns = bh_loop_now(),
                               .contained = contained};
@@ -345,8 +344,6 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
     if (!err)
         err = add_signals(system);
     if (!err)
-        err = notify_open(system);
-    if (!err)
         err = open_units(system);
     if (!err)
         err = run_loop(system);
@@ -354,7 +351,6 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
         err = system->result;
     metrics_close(system->metrics);
     close_units(system);
-    notify_close(system);
     remove_signals(system);
     bh_log_close(&system->log);
     bh_loop_timer_cancel(&system->timer);

@@ -19,7 +19,13 @@
 #include <bulkhead/impl/process.h>
 #include <jansson.h>
 
-enum { UNIT_NAME_MAX = 72, WHY_MAX = 192, CLIENTS_MAX = 32, CONSOLE_KEPT = 4096 };
+enum {
+    UNIT_NAME_MAX = 72,
+    NOTIFY_NAME_MAX = UNIT_NAME_MAX + 8,
+    WHY_MAX = 192,
+    CLIENTS_MAX = 32,
+    CONSOLE_KEPT = 4096
+};
 
 struct system;
 
@@ -50,6 +56,8 @@ struct unit {
     uint64_t started_ns;
     /* a device process */
     struct bh_process process;
+    int notify_fd;
+    struct bh_loop_fd notify_watch;
     pid_t speaker;             /* whose notifications are this unit's; 0: nobody's */
     int listen_fd, control_fd; /* of front-ends; of who asks the process itself */
     struct bh_fd_store store;  /* what it left, to go on from */
@@ -94,9 +102,9 @@ struct system {
     struct bh_loop_timer timer;
     struct bh_loop_work settle;
     struct bh_loop_signal term, interrupt;
-    struct bh_loop_fd notify_watch, control_watch;
+    struct bh_loop_fd control_watch;
     struct bh_accept control_accept;
-    int notify_fd, control_fd;
+    int control_fd;
     struct client clients[CLIENTS_MAX];
     struct metrics *metrics; /* NULL: not served */
     uint64_t began_ns;
@@ -124,11 +132,11 @@ void device_close(struct unit *unit);
 int socket_bind(const char *name, int type);
 
 /* --- notify.c --- */
-extern const char notify_socket_name[];
-int notify_open(struct system *system);
+void notify_name(const struct unit *unit, char name[NOTIFY_NAME_MAX]);
+int notify_open(struct unit *unit);
 /* Hear all that was said up to now. */
-void notify_drain(struct system *system);
-void notify_close(struct system *system);
+void notify_drain(struct unit *unit);
+void notify_close(struct unit *unit);
 
 /* --- console.c --- */
 int console_open(struct unit *unit);

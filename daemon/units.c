@@ -42,8 +42,8 @@ static struct unit *add_unit(struct system *system, uint16_t *at, bool is_domain
     unit->index = (*at)++;
     unit->is_domain = is_domain;
     unit->plan_index = plan_index;
-    unit->listen_fd = unit->control_fd = unit->process.pidfd = unit->log.read_fd = unit->log.write_fd =
-        unit->log.log.fd = -1;
+    unit->listen_fd = unit->control_fd = unit->notify_fd = unit->process.pidfd = unit->log.read_fd =
+        unit->log.write_fd = unit->log.log.fd = -1;
     unit->reported = BH_UNIT_WAITING;
     set_policy(&system->table_units[unit->index], unit_domain(unit));
     return unit;

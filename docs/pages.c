@@ -91,6 +91,17 @@ static void man_verb(const struct bh_verb *verb)
         put(verb->text);
         putchar('\n');
     }
+    for (const struct bh_class_verb *of_class = verb->class ? verb->class->verbs : NULL;
+         of_class && of_class->name; of_class++) {
+        printf(".PP\n\fB");
+        put(of_class->name);
+        printf("\fR: ");
+        put(of_class->summary);
+        printf(".\n");
+        put_table(of_class->arguments);
+    }
+    if (verb->class)
+        printf(".PP\nOptions of all of them:\n");
     put_table(verb->options);
 }
 
@@ -187,6 +198,15 @@ static void completion(void)
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++) {
         printf("    %s) echo \"", (*verb)->name);
         complete_table((*verb)->options);
+        for (const struct bh_class_verb *of_class = (*verb)->class ? (*verb)->class->verbs : NULL;
+             of_class && of_class->name; of_class++)
+            complete_table(of_class->arguments);
+        printf("\";;\n");
+        if (!(*verb)->class)
+            continue;
+        printf("    %s-verbs) echo \"", (*verb)->name);
+        for (const struct bh_class_verb *of_class = (*verb)->class->verbs; of_class->name; of_class++)
+            printf("%s ", of_class->name);
         printf("\";;\n");
     }
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++) {
@@ -222,6 +242,8 @@ static void completion(void)
         "\"$word\")); return;;\n"
         "        console | logs | restart | stat) words=$(_bulkhead_words names);;\n"
         "        help) words=$(_bulkhead_words verbs);;\n"
+        "        *) if ((COMP_CWORD == 2)); then words=$(_bulkhead_words \"$verb-verbs\")\n"
+        "           elif ((COMP_CWORD == 3)); then words=$(_bulkhead_words names); fi;;\n"
         "        esac\n"
         "    fi\n"
         "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"

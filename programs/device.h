@@ -33,7 +33,9 @@ extern const char *const bh_program_syscalls[];
 /* `syscalls`: what its sandbox lets through. Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
 int bh_device_main(const struct bh_hosted_class *class, const char *const *syscalls, int argc, char **argv);
 
-/* What "-packed,-event_idx" takes away, of a text that the option's table let pass. BH_ERR_NOMEM. */
+/* What is not offered unless it is asked for: ACCESS_PLATFORM. */
+struct bh_features bh_features_default_withheld(void);
+/* What "-packed,-event_idx" takes away ("+access_platform" gives), of a text that the option's table let pass. BH_ERR_NOMEM. */
 int bh_features_parse(const char *text, struct bh_features *withheld) BH_MUST_USE;
 /* The table's check of that text: BH_ERR_INVAL for a word that is no feature, which is said. */
 int bh_features_check(const char *text, struct bh_diag_sink *sink,

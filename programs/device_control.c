@@ -186,6 +186,7 @@ static const struct counter_row connection_rows[] = {
 /* Those that end a connection, or count them: meaningless within one. */
 static const struct counter_row transport_rows[] = {
     ROW(struct bh_vhost_user_counters, connections),
+    ROW(struct bh_vhost_user_counters, resumed),
     ROW(struct bh_vhost_user_counters, lost_memory),
 };
 static const struct counter_row queue_rows[] = {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The option `features`: the words for ring features that a user may take away, for a front-end, a driver or a test
- * that wants less.
+ * that wants less; and the one that is offered only when it is asked for, since front-ends without an IOMMU would let a
+ * driver choose it.
  */
 #include "programs/device.h"
 
@@ -33,6 +34,13 @@ static int find(const char *word)
                : -1;
 }
 
+struct bh_features bh_features_default_withheld(void)
+{
+    struct bh_features withheld = {{0}};
+    bh_features_set(&withheld, BH_F_ACCESS_PLATFORM);
+    return withheld;
+}
+
 static void refuse(const char *word, struct bh_diag_sink *sink, const struct bh_diag_where *where)
 {
     const char *names[BH_COUNT(words)];
@@ -57,9 +65,13 @@ static void refuse(const char *word, struct bh_diag_sink *sink, const struct bh_
 static const char *read_words(char *copy, struct bh_features *withheld)
 {
     char *word;
-    memset(withheld, 0, sizeof(*withheld));
+    *withheld = bh_features_default_withheld();
     while ((word = strsep(&copy, ",")) != NULL) {
         const int bit = word[0] == '-' ? find(word + 1) : -1;
+        if (!strcmp(word, "+access_platform")) {
+            withheld->word[BH_F_ACCESS_PLATFORM / 32] &= ~(1u << BH_F_ACCESS_PLATFORM % 32);
+            continue;
+        }
         if (bit < 0)
             return word;
         bh_features_set(withheld, (unsigned)bit);

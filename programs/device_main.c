@@ -325,7 +325,7 @@ static int serve(struct process *process, struct sockets *sockets)
 
 static int run(struct process *process)
 {
-    struct bh_features withheld = {{0}};
+    struct bh_features withheld = bh_features_default_withheld();
     struct sockets sockets = {.serve = -1, .control = -1};
     int status = EXIT_USAGE;
     if (process->values.features && bh_features_parse(process->values.features, &withheld))

@@ -33,7 +33,8 @@ const struct bh_option bh_device_process_options[] = {
      .offset = AT(features),
      .check = bh_features_check,
      .arg = "-WORD,...",
-     .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number",
+     .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number; "
+             "+access_platform: serve a driver behind the front-end's IOMMU",
      .ref = "virtio-1.4 6"},
     {.name = "control",
      .type = BH_OPT_PATH,

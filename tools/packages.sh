@@ -12,7 +12,7 @@ packages_run=(gcc libc6-dev meson ninja-build pkgconf python3 xz-utils ca-certif
 # shellcheck disable=SC2034
 packages_check=(git procps clang clang-tidy clang-format llvm libclang-rt-14-dev libcmocka-dev gcovr shellcheck
     python3-pytest python3-pexpect python3-prometheus-client gdb gcc-arm-none-eabi gcc-aarch64-linux-gnu
-    libc6-dev-arm64-cross qemu-system-arm ipxe-qemu fio spin iproute2 iperf3 tcpdump passt valgrind)
+    libc6-dev-arm64-cross qemu-system-arm ipxe-qemu fio spin iproute2 iperf3 tcpdump passt valgrind socat ncat)
 
 # need_packages NAME...: installs what is missing; asks for sudo only when something is and we are not root.
 need_packages() {

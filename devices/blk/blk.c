@@ -8,6 +8,18 @@
 /* 2 GiB in one range: Linux cuts its own at less, and no store works longer than seconds on it. */
 #define RANGE_SECTORS_MAX 0x400000u
 
+/* A store's limit (0: none) as the config space tells it. */
+static bh_le32 range_sectors(uint64_t bytes)
+{
+    const uint64_t sectors = bytes / VIRTIO_BLK_SECTOR_SIZE;
+    return bh_le32_of(sectors && sectors < RANGE_SECTORS_MAX ? (uint32_t)sectors : RANGE_SECTORS_MAX);
+}
+
+static bh_le32 alignment_sectors(const struct bh_blk *blk, uint32_t granularity)
+{
+    return bh_le32_of((granularity ? granularity : blk->settings.block_size) / VIRTIO_BLK_SECTOR_SIZE);
+}
+
 static struct bh_blk *blk_of(const struct bh_device *dev)
 {
     return BH_CONTAINER(dev, struct bh_blk, dev);
@@ -33,6 +45,8 @@ static struct bh_features features(const struct bh_device *dev)
         bh_features_set(&f, VIRTIO_BLK_F_SIZE_MAX);
     if (dev->queue_count > 1)
         bh_features_set(&f, VIRTIO_BLK_F_MQ);
+    if (info->has_lifetime)
+        bh_features_set(&f, VIRTIO_BLK_F_LIFETIME);
     if (blk->read_only) {
         bh_features_set(&f, VIRTIO_BLK_F_RO);
         return f;
@@ -41,6 +55,8 @@ static struct bh_features features(const struct bh_device *dev)
         bh_features_set(&f, VIRTIO_BLK_F_DISCARD);
     if (info->can_write_zeroes)
         bh_features_set(&f, VIRTIO_BLK_F_WRITE_ZEROES);
+    if (info->can_secure_erase && !blk->settings.no_discard)
+        bh_features_set(&f, VIRTIO_BLK_F_SECURE_ERASE);
     return f;
 }
 
@@ -48,7 +64,6 @@ static void fill_config(struct bh_blk *blk)
 {
     const struct bh_store_info *info = &blk->queues[0].store->info;
     const struct bh_blk_settings *s = &blk->settings;
-    uint32_t granularity = info->discard_granularity ? info->discard_granularity : s->block_size;
     bool unmap = info->can_discard && !s->no_discard;
 
     blk->config = (struct virtio_blk_config){
@@ -62,12 +77,15 @@ static void fill_config(struct bh_blk *blk)
         .topology_opt_io_size = bh_le32_of(s->opt_io_size),
         .writeback = !s->writethrough && info->volatile_cache,
         .num_queues = bh_le16_of(blk->dev.queue_count),
-        .max_discard_sectors = bh_le32_of(RANGE_SECTORS_MAX),
+        .max_discard_sectors = range_sectors(info->max_discard),
         .max_discard_seg = bh_le32_of(1),
-        .discard_sector_alignment = bh_le32_of(granularity / VIRTIO_BLK_SECTOR_SIZE),
-        .max_write_zeroes_sectors = bh_le32_of(RANGE_SECTORS_MAX),
+        .discard_sector_alignment = alignment_sectors(blk, info->discard_granularity),
+        .max_write_zeroes_sectors = range_sectors(info->max_write_zeroes),
         .max_write_zeroes_seg = bh_le32_of(1),
         .write_zeroes_may_unmap = unmap,
+        .max_secure_erase_sectors = range_sectors(info->max_secure_erase),
+        .max_secure_erase_seg = bh_le32_of(1),
+        .secure_erase_sector_alignment = alignment_sectors(blk, info->erase_granularity),
     };
 }
 
@@ -237,6 +255,7 @@ static int take_batch(struct bh_blk *blk, struct bh_virtq *q, unsigned max)
     struct bh_chain *chains[BH_BLK_BATCH], *answered[BH_BLK_BATCH];
     struct bh_store_list batch = {0};
     unsigned answered_count = 0;
+    uint64_t bytes = 0; /* moved; a range is a request without any */
     bool broken = false;
     int count = bh_virtq_pop(q, chains, max);
 
@@ -244,6 +263,7 @@ static int take_batch(struct bh_blk *blk, struct bh_virtq *q, unsigned max)
         switch (bh_blk_request_parse(blk, q, chains[i])) {
         case BH_BLK_SUBMIT:
             bh_store_list_add(&batch, &bq->requests[chains[i]->slot].store);
+            bytes += batch.tail->seg_count ? batch.tail->len : 0;
             bq->in_flight++;
             break;
         case BH_BLK_BROKEN: /* the chain still goes back to its queue, which frees it */
@@ -253,6 +273,8 @@ static int take_batch(struct bh_blk *blk, struct bh_virtq *q, unsigned max)
         case BH_BLK_ANSWER: answered[answered_count++] = chains[i]; break;
         }
     }
+    if (blk->limit && count > 0)
+        blk->limit->spent(blk->limit, (unsigned)count, bytes);
     if (broken)
         bh_virtq_break(q, BH_BROKEN_CLASS);
     if (batch.head)
@@ -268,6 +290,7 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
     struct bh_blk_queue *bq = &blk->queues[q->index];
     enum bh_ready ready = BH_READY_MORE;
     unsigned taken = 0;
+    int count;
 
     if (!blk->in_use) {
         int err = acquire(blk);
@@ -282,7 +305,13 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
     }
     while (taken < budget) {
         unsigned max = budget - taken < BH_BLK_BATCH ? budget - taken : BH_BLK_BATCH;
-        int count = take_batch(blk, q, max);
+        if (blk->limit && (max = blk->limit->room(blk->limit, max)) == 0) {
+            blk->counters.limited += !bq->limited;
+            bq->limited = true;
+            ready = BH_READY_HELD;
+            break;
+        }
+        count = take_batch(blk, q, max);
         if (count == BH_ERR_PENDING)
             ready = BH_READY_HELD;
         else if (count <= 0)
@@ -291,6 +320,8 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
             break;
         taken += (unsigned)count;
     }
+    if (!bq->limited)
+        bh_blk_go_on(blk);
     if (bq->store->polled) {
         complete(blk, bq->store, budget);
         if (bq->in_flight)
@@ -304,7 +335,7 @@ static void queue_stopping(struct bh_device *dev, struct bh_virtq *q)
     struct bh_blk *blk = blk_of(dev);
     struct bh_store *store = blk->queues[q->index].store;
 
-    blk->queues[q->index].held = false;
+    blk->queues[q->index].held = blk->queues[q->index].limited = false;
     if (dev->controls & 1u << BH_CONTROL_RESET)
         store->ops->cancel(store);
     if (store->polled)
@@ -402,12 +433,25 @@ int bh_blk_init(struct bh_blk *blk, const struct bh_blk_setup *setup)
     bh_device_init(&blk->dev, &blk_class, setup->mem, setup->queues, setup->memory, setup->queue_count);
     for (unsigned i = 0; i < setup->queue_count; i++) {
         blk->queues[i].in_flight = 0;
-        blk->queues[i].held = false;
+        blk->queues[i].held = blk->queues[i].limited = false;
         blk->queues[i].store->user = blk;
         blk->queues[i].store->wake = wake;
     }
     fill_config(blk);
     return BH_OK;
+}
+
+/* One queue at a time, each in its turn: it takes what it can, and passes on what it leaves (queue_ready). */
+void bh_blk_go_on(struct bh_blk *blk)
+{
+    for (unsigned i = 0; i < blk->dev.queue_count; i++) {
+        blk->turn = blk->turn + 1 < blk->dev.queue_count ? (uint16_t)(blk->turn + 1) : 0;
+        if (!blk->queues[blk->turn].limited)
+            continue;
+        blk->queues[blk->turn].limited = false;
+        bh_device_queue_wake(&blk->dev, &blk->dev.queues[blk->turn]);
+        return;
+    }
 }
 
 void bh_blk_resized(struct bh_blk *blk)

@@ -60,14 +60,26 @@ struct bh_blk_queue {
     struct bh_blk_request *requests; /* as many as the queue has chains */
     uint16_t in_flight;              /* with the store */
     bool held;                       /* waits for the store to be acquired */
+    bool limited;                    /* waits for the limit to give it room */
 };
 
 struct bh_blk_counters {
-    uint64_t reads, writes, flushes, discards, write_zeroes, ids;
+    uint64_t reads, writes, flushes, discards, write_zeroes, secure_erases, ids, lifetimes;
     uint64_t io_errors;    /* answered with IOERR because the store failed */
     uint64_t refused;      /* answered with IOERR or UNSUPP because the request was wrong */
     uint64_t no_space;     /* of io_errors: the host is full */
     uint64_t unanswerable; /* chains without room for a status */
+    uint64_t limited;      /* times a queue waited for the limit */
+};
+
+/*
+ * How fast the driver may go: asked before a batch is popped, told what was. It lets the driver wait in its ring, where
+ * nothing of it is in flight; no request is held by us for it. Both on the queue's thread.
+ */
+struct bh_blk_limit {
+    /* How many requests may be popped now, at most `max`. 0: none; bh_blk_go_on comes when there may be some again. */
+    unsigned (*room)(struct bh_blk_limit *limit, unsigned max);
+    void (*spent)(struct bh_blk_limit *limit, unsigned requests, uint64_t bytes);
 };
 
 struct bh_blk {
@@ -75,9 +87,11 @@ struct bh_blk {
     struct bh_blk_settings settings;
     struct bh_blk_queue *queues;
     struct virtio_blk_config config;
-    uint64_t sectors; /* capacity */
-    bool write_cache; /* as negotiated and set by the driver */
-    bool in_use;      /* the stores were acquired */
+    struct bh_blk_limit *limit; /* NULL: none */
+    uint16_t turn;              /* the queue that was given the limit's room last */
+    uint64_t sectors;           /* capacity */
+    bool write_cache;           /* as negotiated and set by the driver */
+    bool in_use;                /* the stores were acquired */
     bool read_only;
     struct bh_blk_counters counters;
 };
@@ -98,6 +112,8 @@ struct bh_blk_setup {
  */
 int bh_blk_init(struct bh_blk *blk, const struct bh_blk_setup *setup) BH_MUST_USE;
 
+/* The limit has room again, or is gone. */
+void bh_blk_go_on(struct bh_blk *blk);
 /* The store's capacity changed (its info says so already): tell the driver. On the queue's thread. */
 void bh_blk_resized(struct bh_blk *blk);
 

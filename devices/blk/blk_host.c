@@ -3,10 +3,7 @@
  * A blk device on a host, made from its options: the store that they name, the memory for its queues, the
  * device.
  */
-#include "devices/blk/blk_host.h"
-#include "devices/blk/blk.h"
-#include "devices/blk/store_file.h"
-#include "devices/blk/store_ram.h"
+#include "devices/blk/blk_host_impl.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,21 +12,6 @@
 /* A segment of data may cross from one memory region into the next; few do, more are the driver's to split.
  */
 #define REGION_BORDERS 8u
-
-struct blk_host {
-    struct bh_hosted hosted;
-    struct bh_blk blk;
-    struct bh_store *store;
-    struct bh_image image; /* of a file */
-    struct bh_store_file *file;
-    struct bh_store_ram ram; /* of --ram-size */
-    struct bh_store_null null;
-    uint16_t queue_count;
-    struct bh_virtq *queues;
-    struct bh_virtq_memory *memory;
-    struct bh_blk_queue *blk_queues;
-    void **blocks; /* behind `memory`, one a queue */
-};
 
 static int make_ram(struct blk_host *host, const struct bh_blk_options *o, struct bh_diag_sink *sink)
 {
@@ -205,6 +187,8 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     err = bh_blk_init(&host->blk, &setup);
     if (err != BH_OK)
         goto fail_store;
+    bh_rate_limit_init(&host->rate, &host->blk, loop);
+    bh_rate_limit_set(&host->rate, o->iops, o->bandwidth);
     host->hosted = (struct bh_hosted){.class = &bh_blk_hosted, .dev = &host->blk.dev};
     *hosted = &host->hosted;
     return BH_OK;
@@ -221,6 +205,7 @@ static void destroy(struct bh_hosted *hosted)
 {
     struct blk_host *host = BH_CONTAINER(hosted, struct blk_host, hosted);
 
+    bh_rate_limit_fini(&host->rate);
     drop_store(host);
     drop_queues(host);
     free(host);
@@ -236,11 +221,14 @@ static const struct bh_class_counter counters[] = {
     {"flushes", COUNTER(flushes), "flushes"},
     {"discards", COUNTER(discards), "discards"},
     {"write_zeroes", COUNTER(write_zeroes), "writes of zeroes"},
+    {"secure_erases", COUNTER(secure_erases), "secure erases"},
     {"ids", COUNTER(ids), "reads of the serial number"},
+    {"lifetimes", COUNTER(lifetimes), "reads of the host disk's wear"},
     {"io_errors", COUNTER(io_errors), "answered with an error since the store failed"},
     {"refused", COUNTER(refused), "answered with an error since the request was wrong"},
     {"no_space", COUNTER(no_space), "of io_errors: the host is full"},
     {"unanswerable", COUNTER(unanswerable), "chains without room for a status"},
+    {"limited", COUNTER(limited), "times a queue waited for the rate limit"},
     {NULL},
 };
 
@@ -251,6 +239,7 @@ const struct bh_hosted_class bh_blk_hosted = {
     .options = bh_blk_option_table,
     .values_size = sizeof(struct bh_blk_options),
     .capabilities = capabilities,
+    .verbs = bh_blk_verbs,
     .counters = counters,
     .create = create,
     .destroy = destroy,

@@ -21,6 +21,7 @@ struct bh_blk_options {
     uint64_t seg_max, size_max;
     uint64_t block_size, physical_block_size, min_io_size, opt_io_size;
     bool discard;
+    uint64_t iops, bandwidth;
 };
 
 extern const struct bh_option bh_blk_option_table[];

@@ -4,6 +4,7 @@
  * made from this table.
  */
 #include "devices/blk/blk_host.h"
+#include "devices/blk/rate_limit.h"
 
 #define AT(field) offsetof(struct bh_blk_options, field)
 
@@ -123,5 +124,19 @@ const struct bh_option bh_blk_option_table[] = {
      .def = "on",
      .help = "the guest may give space back to the host",
      .ref = "virtio-1.4 5.2.3, VIRTIO_BLK_F_DISCARD"},
+    {.name = "iops",
+     .type = BH_OPT_UINT,
+     .offset = AT(iops),
+     .def = "0",
+     .unit = "requests/s",
+     .max = BH_RATE_IOPS_MAX,
+     .help = "most requests a second; 0: any number"},
+    {.name = "bandwidth",
+     .type = BH_OPT_SIZE,
+     .offset = AT(bandwidth),
+     .def = "0",
+     .unit = "bytes/s",
+     .max = BH_RATE_BANDWIDTH_MAX,
+     .help = "most bytes a second, read and written; 0: any number"},
     {0},
 };

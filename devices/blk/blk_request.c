@@ -105,14 +105,27 @@ static enum bh_blk_parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struc
     return BH_BLK_SUBMIT;
 }
 
-/* DISCARD and WRITE_ZEROES of one range: max_discard_seg and max_write_zeroes_seg are 1. */
+/* DISCARD, WRITE_ZEROES and SECURE_ERASE of one range: max_discard_seg and its kin are 1. */
 static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
-                                      bool zeroes)
+                                      enum bh_store_op op)
 {
     struct virtio_blk_discard_write_zeroes range;
-    size_t header = sizeof(struct virtio_blk_req_header);
+    const size_t header = sizeof(struct virtio_blk_req_header);
+    const bool zeroes = op == BH_STORE_WRITE_ZEROES;
+    unsigned feature = VIRTIO_BLK_F_DISCARD;
+    bh_le32 limit = blk->config.max_discard_sectors;
+    uint64_t *counter = &blk->counters.discards;
 
-    if (!bh_device_has(&blk->dev, zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD))
+    if (zeroes) {
+        feature = VIRTIO_BLK_F_WRITE_ZEROES;
+        limit = blk->config.max_write_zeroes_sectors;
+        counter = &blk->counters.write_zeroes;
+    } else if (op == BH_STORE_SECURE_ERASE) {
+        feature = VIRTIO_BLK_F_SECURE_ERASE;
+        limit = blk->config.max_secure_erase_sectors;
+        counter = &blk->counters.secure_erases;
+    }
+    if (!bh_device_has(&blk->dev, feature))
         return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
     if (r->chain->out_len != header + sizeof(range))
         return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
@@ -121,21 +134,16 @@ static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, st
     uint64_t sector = bh_le64_get(range.sector);
     uint32_t sectors = bh_le32_get(range.num_sectors);
     uint32_t flags = bh_le32_get(range.flags);
-    uint32_t most =
-        bh_le32_get(zeroes ? blk->config.max_write_zeroes_sectors : blk->config.max_discard_sectors);
     if (flags & ~(zeroes ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0))
         return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
-    if (sectors > most || !in_capacity(blk, sector, sectors) || blk->read_only)
+    if (sectors > bh_le32_get(limit) || !in_capacity(blk, sector, sectors) || blk->read_only)
         return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
-    if (zeroes)
-        blk->counters.write_zeroes++;
-    else
-        blk->counters.discards++;
+    ++*counter;
     if (sectors == 0) {
         answer(q, r, VIRTIO_BLK_S_OK, 0);
         return BH_BLK_ANSWER;
     }
-    r->store.op = zeroes ? BH_STORE_WRITE_ZEROES : BH_STORE_DISCARD;
+    r->store.op = (uint8_t)op;
     r->store.flags = zeroes && !blk->write_cache ? BH_STORE_DURABLE : 0;
     if (flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP && blk->config.write_zeroes_may_unmap)
         r->store.flags |= BH_STORE_UNMAP;
@@ -153,6 +161,21 @@ static enum bh_blk_parsed parse_id(struct bh_blk *blk, struct bh_virtq *q, struc
     bh_chain_write(r->chain, 0, blk->settings.serial, len);
     answer(q, r, VIRTIO_BLK_S_OK, len);
     return BH_BLK_ANSWER;
+}
+
+static enum bh_blk_parsed parse_lifetime(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+{
+    struct bh_chain *chain = r->chain;
+
+    if (!bh_device_has(&blk->dev, VIRTIO_BLK_F_LIFETIME))
+        return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
+    if (chain->in_len - 1 < sizeof(struct virtio_blk_lifetime))
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    blk->counters.lifetimes++;
+    r->store.op = BH_STORE_LIFETIME;
+    trim(r, chain->segs + chain->out_count, chain->in_count, 0, 1);
+    r->data_in = sizeof(struct virtio_blk_lifetime);
+    return BH_BLK_SUBMIT;
 }
 
 enum bh_blk_parsed bh_blk_request_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *chain)
@@ -181,8 +204,10 @@ enum bh_blk_parsed bh_blk_request_parse(struct bh_blk *blk, struct bh_virtq *q, 
         r->store.op = BH_STORE_FLUSH;
         return BH_BLK_SUBMIT;
     case VIRTIO_BLK_T_GET_ID: return parse_id(blk, q, r);
-    case VIRTIO_BLK_T_DISCARD: return parse_range(blk, q, r, false);
-    case VIRTIO_BLK_T_WRITE_ZEROES: return parse_range(blk, q, r, true);
+    case VIRTIO_BLK_T_GET_LIFETIME: return parse_lifetime(blk, q, r);
+    case VIRTIO_BLK_T_DISCARD: return parse_range(blk, q, r, BH_STORE_DISCARD);
+    case VIRTIO_BLK_T_WRITE_ZEROES: return parse_range(blk, q, r, BH_STORE_WRITE_ZEROES);
+    case VIRTIO_BLK_T_SECURE_ERASE: return parse_range(blk, q, r, BH_STORE_SECURE_ERASE);
     default: return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
     }
 }

@@ -3,17 +3,19 @@
  * Opening an image: what it is, how large, how it can be read and written, in words that a user understands
  * when it cannot.
  *
- * #syscalls ioctl fallocate fstat newfstatat
+ * #syscalls ioctl fallocate fstat newfstatat ftruncate
  */
 #include "devices/blk/image.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define DIRECT_ALIGN_MAX ((size_t)4096)
@@ -61,10 +63,19 @@ static int64_t size_of(const struct bh_image *image)
 /* Punching a hole behind the end changes nothing, and tells whether it can be done. */
 static bool has_holes(const struct bh_image *image, uint64_t size)
 {
-    if (image->is_block) /* nothing lies behind a device's end: the first request tells */
-        return true;
     uint64_t behind = (size + 4095) / 4096 * 4096;
     return fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)behind, 4096) == 0;
+}
+
+static void open_disk(struct bh_image *image, dev_t number)
+{
+    char folder[64];
+
+    snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(number), minor(number));
+    int sysfs = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bh_host_disk_open(&image->disk, sysfs, image->fd, &image->info);
+    if (sysfs >= 0)
+        close(sysfs);
 }
 
 static int measure(struct bh_image *image)
@@ -97,8 +108,13 @@ static int measure(struct bh_image *image)
     }
     image->info.read_only = image->read_only;
     image->info.volatile_cache = true;
-    image->info.can_discard = !image->read_only && has_holes(image, (uint64_t)size);
-    image->info.can_write_zeroes = image->info.can_discard;
+    if (image->is_block) {
+        open_disk(image, st.st_rdev);
+        image->info.can_write_zeroes = !image->read_only; /* the kernel writes them where the disk cannot */
+    } else {
+        image->info.can_discard = !image->read_only && has_holes(image, (uint64_t)size);
+        image->info.can_write_zeroes = image->info.can_discard;
+    }
     return BH_OK;
 }
 
@@ -135,6 +151,7 @@ int bh_image_open(struct bh_image *image, struct bh_loop *loop, const char *path
 
     memset(image, 0, sizeof(*image));
     image->fd = image->direct_fd = -1;
+    bh_host_disk_none(&image->disk);
     image->loop = loop;
     image->sink = sink;
     image->cache = cache;
@@ -158,18 +175,53 @@ void bh_image_close(struct bh_image *image)
         close(image->direct_fd);
     if (image->fd >= 0)
         close(image->fd); /* the lock goes with it */
+    bh_host_disk_close(&image->disk);
     free(image->path);
     image->fd = image->direct_fd = -1;
     image->path = NULL;
 }
 
-bool bh_image_resized(struct bh_image *image)
+static int change_length(struct bh_image *image, uint64_t size, struct bh_diag_sink *sink)
 {
-    int64_t size = size_of(image);
-    uint64_t capacity = size < 0 ? 0 : (uint64_t)size / 512 * 512;
+    struct bh_diag_where where = {.file = image->path};
+    int err = BH_OK;
 
-    if (size < 0 || capacity == image->info.capacity)
-        return false;
-    image->info.capacity = capacity;
-    return true;
+    if (!bh_image_hold(image)) {
+        bh_error(sink, &where, NULL, "the image is in use by another process");
+        return BH_ERR_BUSY;
+    }
+    if (ftruncate(image->fd, (off_t)size) != 0) {
+        err = errno == ENOSPC || errno == EFBIG ? BH_ERR_NOSPC : BH_ERR_IO;
+        bh_error(sink, &where, NULL, "cannot be made %llu bytes long: %s", (unsigned long long)size,
+                 strerror(errno));
+    }
+    bh_image_let_go(image);
+    return err;
+}
+
+int bh_image_resize(struct bh_image *image, uint64_t size, struct bh_diag_sink *sink)
+{
+    struct bh_diag_where where = {.file = image->path};
+    int err = BH_OK;
+
+    if (size && image->is_block) {
+        bh_error(sink, &where, "change it with the host's tools, then resize without a size",
+                 "a block device's size is not ours to set");
+        return BH_ERR_INVAL;
+    }
+    if (size && image->read_only) {
+        bh_error(sink, &where, NULL, "the disk is read-only");
+        return BH_ERR_ACCESS;
+    }
+    if (size)
+        err = change_length(image, size, sink);
+    if (err != BH_OK)
+        return err;
+    const int64_t now = size_of(image);
+    if (now < 512) {
+        bh_error(sink, &where, NULL, now < 0 ? "cannot be examined" : "is too small to be a disk");
+        return now < 0 ? BH_ERR_IO : BH_ERR_INVAL;
+    }
+    image->info.capacity = (uint64_t)now / 512 * 512;
+    return BH_OK;
 }

@@ -9,7 +9,7 @@
 #ifndef DEVICES_BLK_IMAGE_H
 #define DEVICES_BLK_IMAGE_H
 
-#include "devices/blk/store.h"
+#include "devices/blk/host_disk.h"
 #include <bulkhead/impl/diag.h>
 #include <bulkhead/impl/loop.h>
 #include <stdatomic.h>
@@ -33,13 +33,15 @@ struct bh_image {
     bool is_block;             /* a block device */
     atomic_bool no_zero_range; /* the file system has only holes: learnt at the first try */
     uint32_t physical_block;   /* bytes; a hint */
+    struct bh_host_disk disk;  /* of a block device */
     struct bh_store_info info;
     struct bh_diag_sink *sink;
     /* The lock. */
     struct bh_loop *loop;
     struct bh_store *store; /* woken when it is worth trying again */
     struct bh_loop_timer retry;
-    bool complained; /* said once who holds it */
+    bool locked;     /* by us */
+    bool complained; /* said once who holds it; a ring waits for it */
 };
 
 /*
@@ -49,8 +51,12 @@ struct bh_image {
 int bh_image_open(struct bh_image *image, struct bh_loop *loop, const char *path, enum bh_image_cache cache,
                   bool read_only, struct bh_diag_sink *sink) BH_MUST_USE;
 void bh_image_close(struct bh_image *image);
-/* Look at the size again: true when it changed (in info.capacity). */
-bool bh_image_resized(struct bh_image *image);
+/*
+ * Make a file `size` bytes long (a multiple of 512), or, with 0, take it as the host has it now: a block device, or a
+ * file that somebody else has grown. info.capacity is what it is afterwards. What is wrong is said on `sink`.
+ * BH_ERR_BUSY: somebody else uses it; _ACCESS: read-only; _INVAL: of a block device, or too small; _NOSPC, _IO.
+ */
+int bh_image_resize(struct bh_image *image, uint64_t size, struct bh_diag_sink *sink) BH_MUST_USE;
 
 /* --- image_lock.c
  * --------------------------------------------------------------------------------------------- */
@@ -63,11 +69,26 @@ bool bh_image_resized(struct bh_image *image);
  */
 int bh_image_acquire(struct bh_image *image) BH_MUST_USE;
 void bh_image_release(struct bh_image *image);
+/*
+ * The lock for a moment, within one call: true, or somebody else has it. Nothing is said or tried again.
+ * bh_image_let_go ends it.
+ */
+bool bh_image_hold(struct bh_image *image) BH_MUST_USE;
+void bh_image_let_go(struct bh_image *image);
 
 /* --- image_steps.c
  * -------------------------------------------------------------------------------------------- */
 
-enum bh_image_call { BH_CALL_READV, BH_CALL_WRITEV, BH_CALL_FDATASYNC, BH_CALL_FALLOCATE };
+enum bh_image_call {
+    BH_CALL_READV,
+    BH_CALL_WRITEV,
+    BH_CALL_FDATASYNC,
+    BH_CALL_FALLOCATE,
+    /* These have no asynchronous form: bh_image_wants_thread. */
+    BH_CALL_DISCARD,  /* ioctl, of a block device */
+    BH_CALL_ERASE,    /* likewise */
+    BH_CALL_LIFETIME, /* the host's files, into the segments */
+};
 
 /* The one system call that a request needs next. */
 struct bh_image_step {
@@ -79,6 +100,10 @@ struct bh_image_step {
     uint64_t offset, len;
 };
 
+/* Is the request's road one of system calls that wait, whatever moves bytes otherwise? */
+bool bh_image_wants_thread(const struct bh_image *image, const struct bh_store_req *req);
+/* Make the step's call; it may wait. As bh_image_result wants it. */
+int64_t bh_image_call(const struct bh_image *image, const struct bh_image_step *step);
 /* A request's road: start, then next and result in turns until result says that it is over (req->result). */
 void bh_image_start(struct bh_store_req *req);
 /* False: there is nothing to do, the request is over. */

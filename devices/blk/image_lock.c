@@ -60,15 +60,33 @@ int bh_image_acquire(struct bh_image *image)
     if (image->complained)
         bh_note(image->sink, "%s: free now; the guest's I/O goes on", image->path);
     image->complained = false;
+    image->locked = true;
     return BH_OK;
+}
+
+static void unlock(struct bh_image *image)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    if (fcntl(image->fd, F_OFD_SETLK, &lock) != 0)
+        bh_warn(image->sink, &(struct bh_diag_where){.file = image->path}, NULL, "cannot be unlocked: %s",
+                strerror(errno));
 }
 
 void bh_image_release(struct bh_image *image)
 {
-    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-
     bh_loop_timer_cancel(&image->retry);
-    if (fcntl(image->fd, F_OFD_SETLK, &lock) != 0)
-        bh_warn(image->sink, &(struct bh_diag_where){.file = image->path}, NULL, "cannot be unlocked: %s",
-                strerror(errno));
+    image->locked = false;
+    unlock(image);
+}
+
+bool bh_image_hold(struct bh_image *image)
+{
+    return image->locked || try_lock(image->fd, F_WRLCK) == BH_OK;
+}
+
+void bh_image_let_go(struct bh_image *image)
+{
+    if (!image->locked)
+        unlock(image);
 }

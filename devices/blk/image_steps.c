@@ -8,14 +8,30 @@
  * place, and is whole again when its rest was moved or the request is over. Zeroing without unmapping uses
  * ZERO_RANGE; where the file system has only holes (tmpfs) a hole is punched and then filled with allocated
  * blocks. What must be durable when done ends with an fdatasync, or takes RWF_DSYNC along.
+ *
+ * #syscalls preadv2 pwritev2 fdatasync fallocate ioctl pread64
  */
 #include "devices/blk/image.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
-enum step_state { TRANSFER, SYNC, DISCARD, PUNCH, ZERO_RANGE, PUNCH_TO_FILL, FILL, OVER };
+enum step_state {
+    TRANSFER,
+    SYNC,
+    DISCARD,
+    PUNCH,
+    ZERO_RANGE,
+    PUNCH_TO_FILL,
+    FILL,
+    ERASE,
+    LIFETIME,
+    OVER,
+};
 
 #define SEGS_PER_CALL 1024u /* IOV_MAX */
 
@@ -28,8 +44,9 @@ _Static_assert(sizeof(struct bh_seg) == sizeof(struct iovec) &&
 void bh_image_start(struct bh_store_req *req)
 {
     static const uint8_t first_state[] = {
-        [BH_STORE_READ] = TRANSFER,   [BH_STORE_WRITE] = TRANSFER,          [BH_STORE_FLUSH] = SYNC,
-        [BH_STORE_DISCARD] = DISCARD, [BH_STORE_WRITE_ZEROES] = ZERO_RANGE,
+        [BH_STORE_READ] = TRANSFER,     [BH_STORE_WRITE] = TRANSFER,          [BH_STORE_FLUSH] = SYNC,
+        [BH_STORE_DISCARD] = DISCARD,   [BH_STORE_WRITE_ZEROES] = ZERO_RANGE, [BH_STORE_SECURE_ERASE] = ERASE,
+        [BH_STORE_LIFETIME] = LIFETIME,
     };
 
     BH_ASSERT(req->op < BH_COUNT(first_state));
@@ -74,7 +91,19 @@ bool bh_image_next(struct bh_image *image, struct bh_store_req *req, struct bh_i
     switch (req->state) {
     case TRANSFER: transfer_step(image, req, step); return true;
     case SYNC: step->call = BH_CALL_FDATASYNC; return image->cache != BH_IMAGE_UNSAFE;
+    case ERASE: step->call = BH_CALL_ERASE; return true;
+    case LIFETIME:
+        step->call = BH_CALL_LIFETIME;
+        step->segs = req->segs;
+        step->seg_count = req->seg_count;
+        return true;
     case DISCARD:
+        if (image
+                ->is_block) { /* a hole of a block device is one that reads as zeros: more than is asked for */
+            step->call = BH_CALL_DISCARD;
+            return true;
+        }
+        /* fall through */
     case PUNCH:
     case PUNCH_TO_FILL:
         step->call = BH_CALL_FALLOCATE;
@@ -90,6 +119,52 @@ bool bh_image_next(struct bh_image *image, struct bh_store_req *req, struct bh_i
         return true;
     default: return false;
     }
+}
+
+bool bh_image_wants_thread(const struct bh_image *image, const struct bh_store_req *req)
+{
+    return image->is_block &&
+           (req->op == BH_STORE_DISCARD || req->op == BH_STORE_SECURE_ERASE || req->op == BH_STORE_LIFETIME);
+}
+
+/* The wear, into as many segments as the guest likes. */
+static int64_t tell_lifetime(const struct bh_image *image, const struct bh_image_step *step)
+{
+    struct virtio_blk_lifetime lifetime;
+    const uint8_t *from = (const uint8_t *)&lifetime;
+    size_t left = sizeof(lifetime);
+    int err = bh_host_disk_lifetime(&image->disk, &lifetime);
+
+    for (uint32_t i = 0; i < step->seg_count && left && !err; i++) {
+        size_t some = step->segs[i].len < left ? step->segs[i].len : left;
+        memcpy(step->segs[i].base, from, some);
+        from += some;
+        left -= some;
+    }
+    return err;
+}
+
+int64_t bh_image_call(const struct bh_image *image, const struct bh_image_step *step)
+{
+    const struct iovec *iov = (const struct iovec *)(const void *)step->segs;
+    const int fd = step->direct ? image->direct_fd : image->fd;
+    uint64_t range[2] = {step->offset, step->len};
+    ssize_t result = -1;
+
+    switch (step->call) {
+    case BH_CALL_READV:
+        result = preadv2(fd, iov, (int)step->seg_count, (off_t)step->offset, step->flags);
+        break;
+    case BH_CALL_WRITEV:
+        result = pwritev2(fd, iov, (int)step->seg_count, (off_t)step->offset, step->flags);
+        break;
+    case BH_CALL_FDATASYNC: result = fdatasync(fd); break;
+    case BH_CALL_FALLOCATE: result = fallocate(fd, step->flags, (off_t)step->offset, (off_t)step->len); break;
+    case BH_CALL_DISCARD: result = ioctl(fd, BLKDISCARD, range); break;
+    case BH_CALL_ERASE: result = ioctl(fd, BLKSECDISCARD, range); break;
+    case BH_CALL_LIFETIME: return tell_lifetime(image, step);
+    }
+    return result < 0 ? -errno : result;
 }
 
 static void make_whole(struct bh_store_req *req)
@@ -150,6 +225,10 @@ bool bh_image_result(struct bh_image *image, struct bh_store_req *req, int64_t r
         return false;
     if (result == -EOPNOTSUPP && req->state == ZERO_RANGE) {
         atomic_store_explicit(&image->no_zero_range, true, memory_order_relaxed);
+        return false;
+    }
+    if (result == -EOPNOTSUPP && req->state == PUNCH) { /* to unmap is an offer, zeros are a must */
+        req->state = ZERO_RANGE;
         return false;
     }
     if (result < 0) {

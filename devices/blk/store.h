@@ -35,6 +35,8 @@ enum bh_store_op {
     BH_STORE_FLUSH,
     BH_STORE_DISCARD,      /* the bytes are not needed: what they read as afterwards is undefined */
     BH_STORE_WRITE_ZEROES, /* they read as zeros afterwards */
+    BH_STORE_SECURE_ERASE, /* a discard that leaves no copy of them anywhere */
+    BH_STORE_LIFETIME,     /* a struct virtio_blk_lifetime is written to the segments */
 };
 
 #define BH_STORE_DURABLE 0x1u /* of a write or zeroes: durable when done, as if a flush followed */
@@ -43,8 +45,8 @@ enum bh_store_op {
 struct bh_store_req {
     uint64_t offset; /* bytes; a multiple of 512 */
     uint64_t len;    /* bytes; of reads and writes the sum of the segments'; offset + len is in capacity */
-    struct bh_seg *segs; /* of reads and writes; guest memory */
-    uint32_t seg_count;  /* at least 1 for reads and writes */
+    struct bh_seg *segs; /* of reads, writes and lifetime; guest memory */
+    uint32_t seg_count;  /* at least 1 for these */
     int result;          /* BH_OK, BH_ERR_IO, _NOSPC, _UNSUPPORTED, _CANCELLED: set by the store */
     uint8_t op;          /* enum bh_store_op */
     uint8_t flags;       /* BH_STORE_DURABLE, BH_STORE_UNMAP */
@@ -60,10 +62,14 @@ struct bh_store_info {
     uint64_t capacity;            /* bytes, a multiple of 512 */
     uint32_t block_size;          /* smallest unit written as one: a power of 2, at least 512 */
     uint32_t discard_granularity; /* bytes; 0: block_size */
+    uint32_t erase_granularity;   /* likewise */
+    uint64_t max_discard, max_write_zeroes, max_secure_erase; /* bytes of one request; 0: any */
     bool read_only;
     bool volatile_cache; /* a write that is done may still be lost: flush means something */
     bool can_discard;
     bool can_write_zeroes;
+    bool can_secure_erase;
+    bool has_lifetime;
 };
 
 struct bh_store;

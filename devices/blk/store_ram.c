@@ -25,7 +25,8 @@ static int execute(struct bh_store_ram *ram, struct bh_store_req *req)
     switch (req->op) {
     case BH_STORE_READ:
     case BH_STORE_WRITE: copy(ram, req); return BH_OK;
-    case BH_STORE_DISCARD: /* zeros: what the owner may give back is the owner's affair */
+    case BH_STORE_DISCARD:      /* zeros: what the owner may give back is the owner's affair */
+    case BH_STORE_SECURE_ERASE: /* there is no other copy */
     case BH_STORE_WRITE_ZEROES: memset(ram->bytes + req->offset, 0, (size_t)req->len); return BH_OK;
     case BH_STORE_FLUSH: return BH_OK;
     default: return BH_ERR_UNSUPPORTED;
@@ -80,5 +81,6 @@ void bh_store_ram_init(struct bh_store_ram *ram, void *bytes, uint64_t capacity,
         .read_only = read_only,
         .can_discard = !read_only,
         .can_write_zeroes = !read_only,
+        .can_secure_erase = !read_only,
     };
 }

@@ -8,16 +8,18 @@
  * writes the eventfd that the loop watches. Whoever polls takes from the done list; the eventfd is read only
  * by the loop's callback, which then polls until nothing is left, so no completion is missed.
  *
- * #syscalls preadv2 pwritev2 fdatasync fallocate clone set_robust_list rseq mprotect
+ *   Threads start with the first request: by then the process has entered its sandbox, whose namespaces a thread that
+ * was there before would stay out of. One thread comes and goes at creation, which shows that there can be any, and
+ * has the C library set its signal handlers, which the sandbox does not allow.
+ *
+ * #syscalls clone set_robust_list rseq mprotect
  */
 #include "devices/blk/store_file.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define THREADS_MAX 8u
@@ -32,7 +34,7 @@ struct pool {
     struct bh_store_list queued; /* the lock's, as what follows */
     struct bh_store_list done;
     bool ending;
-    unsigned thread_count;
+    unsigned threads_wanted, thread_count;
     pthread_t threads[THREADS_MAX];
 };
 
@@ -41,30 +43,11 @@ static struct pool *pool_of(struct bh_store *store)
     return BH_CONTAINER(BH_CONTAINER(store, struct bh_store_file, store), struct pool, file);
 }
 
-static int64_t call(const struct bh_image *image, const struct bh_image_step *step)
-{
-    const struct iovec *iov = (const struct iovec *)(const void *)step->segs;
-    int fd = step->direct ? image->direct_fd : image->fd;
-    ssize_t result = -1;
-
-    switch (step->call) {
-    case BH_CALL_READV:
-        result = preadv2(fd, iov, (int)step->seg_count, (off_t)step->offset, step->flags);
-        break;
-    case BH_CALL_WRITEV:
-        result = pwritev2(fd, iov, (int)step->seg_count, (off_t)step->offset, step->flags);
-        break;
-    case BH_CALL_FDATASYNC: result = fdatasync(fd); break;
-    case BH_CALL_FALLOCATE: result = fallocate(fd, step->flags, (off_t)step->offset, (off_t)step->len); break;
-    }
-    return result < 0 ? -errno : result;
-}
-
 static void execute(struct bh_image *image, struct bh_store_req *req)
 {
     struct bh_image_step step;
 
-    while (bh_image_next(image, req, &step) && !bh_image_result(image, req, call(image, &step)))
+    while (bh_image_next(image, req, &step) && !bh_image_result(image, req, bh_image_call(image, &step)))
         ;
 }
 
@@ -98,16 +81,43 @@ static void *work(void *data)
     return NULL;
 }
 
+/* The process's signals are the loop's: no thread of the pool takes one. */
+static bool start_threads(struct pool *pool)
+{
+    pthread_attr_t attr;
+    sigset_t all, before;
+    int failed = 0;
+
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (!failed && pool->thread_count < pool->threads_wanted) {
+        failed = pthread_create(&pool->threads[pool->thread_count], &attr, work, pool);
+        pool->thread_count += !failed;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return pool->thread_count > 0;
+}
+
 static void submit(struct bh_store *store, struct bh_store_req *first)
 {
     struct pool *pool = pool_of(store);
+    const bool can = pool->thread_count || start_threads(pool);
     unsigned count = 0;
 
     pthread_mutex_lock(&pool->lock);
     while (first) {
         struct bh_store_req *next = first->next;
         bh_image_start(first);
-        bh_store_list_add(&pool->queued, first);
+        if (can) {
+            bh_store_list_add(&pool->queued, first);
+        } else {
+            bh_image_result(pool->file.image, first, -ENOMEM);
+            add_done(pool, first);
+        }
         first = next;
         count++;
     }
@@ -187,25 +197,16 @@ static void destroy(struct bh_store_file *file)
     free(pool);
 }
 
-/* The process's signals are the loop's: no thread of the pool takes one. */
-static int start_threads(struct pool *pool, unsigned count)
+static void *nothing(void *data)
 {
-    pthread_attr_t attr;
-    sigset_t all, before;
-    int failed = 0;
+    return data;
+}
 
-    if (pthread_attr_init(&attr) != 0)
-        return BH_ERR_NOMEM;
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (!failed && pool->thread_count < count) {
-        failed = pthread_create(&pool->threads[pool->thread_count], &attr, work, pool);
-        pool->thread_count += !failed;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return pool->thread_count ? BH_OK : BH_ERR_NOMEM;
+static int try_thread(void)
+{
+    pthread_t thread;
+
+    return pthread_create(&thread, NULL, nothing, NULL) || pthread_join(thread, NULL) ? BH_ERR_NOMEM : BH_OK;
 }
 
 int bh_store_threads_create(struct bh_loop *loop, struct bh_image *image, unsigned depth,
@@ -221,13 +222,14 @@ int bh_store_threads_create(struct bh_loop *loop, struct bh_image *image, unsign
         .aio = "threads",
         .destroy = destroy,
     };
+    pool->threads_wanted = depth < THREADS_MAX ? depth : THREADS_MAX;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     pool->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int err = pool->event_fd < 0 ? BH_ERR_IO
                                  : bh_loop_fd_add(loop, &pool->watch, pool->event_fd, BH_LOOP_READ, ready);
     if (err == BH_OK)
-        err = start_threads(pool, depth < THREADS_MAX ? depth : THREADS_MAX);
+        err = try_thread();
     if (err != BH_OK) {
         destroy(&pool->file);
         return err;

@@ -7,7 +7,9 @@
  * `pending` and is entered when completions have made some. The ring's own fd is watched by the loop: it is
  * readable while completions wait, so that what was polled right after the submission costs no wake-up. A
  * request that needs another step (the rest of a short transfer, the sync after zeroing) goes through
- * `pending` again. Both fds of the image are registered, which saves the kernel their look-up.
+ * `pending` again. Both fds of the image are registered, which saves the kernel their look-up. What a block device is
+ * asked by calls without an asynchronous form goes to a thread of a store beside this one, whose completions come out
+ * of the same poll.
  *
  * #syscalls io_uring_enter
  */
@@ -32,7 +34,8 @@ struct uring {
     unsigned entries;
     unsigned in_flight; /* submission entries without their completion */
     struct bh_store_list pending;
-    struct bh_store_list over; /* cancelled before they were entered */
+    struct bh_store_list over;  /* cancelled before they were entered */
+    struct bh_store_file *side; /* of a block device: for what has to wait in a thread */
     struct bh_loop_fd watch;
     struct bh_loop_timer again;
 };
@@ -56,6 +59,9 @@ static void prepare(struct uring *u, struct io_uring_sqe *sqe, const struct bh_i
     case BH_CALL_FALLOCATE:
         io_uring_prep_fallocate(sqe, fd, step->flags, (off_t)step->offset, (off_t)step->len);
         break;
+    case BH_CALL_DISCARD:
+    case BH_CALL_ERASE:
+    case BH_CALL_LIFETIME: BH_ASSERT(!"a step for a thread"); break;
     }
     sqe->flags |= IOSQE_FIXED_FILE;
 }
@@ -103,13 +109,20 @@ static void enter(struct uring *u)
 static void submit(struct bh_store *store, struct bh_store_req *first)
 {
     struct uring *u = uring_of(store);
+    struct bh_store_list waiting = {0};
 
     while (first) {
         struct bh_store_req *next = first->next;
-        bh_image_start(first);
-        bh_store_list_add(&u->pending, first);
+        if (u->side && bh_image_wants_thread(u->file.image, first)) {
+            bh_store_list_add(&waiting, first);
+        } else {
+            bh_image_start(first);
+            bh_store_list_add(&u->pending, first);
+        }
         first = next;
     }
+    if (waiting.head)
+        u->side->store.ops->submit(&u->side->store, waiting.head);
     enter(u);
 }
 
@@ -135,6 +148,8 @@ static unsigned poll(struct bh_store *store, struct bh_store_req **done, unsigne
     }
     if (u->pending.head || io_uring_sq_ready(&u->ring) > 0)
         enter(u);
+    if (u->side && count < max)
+        count += u->side->store.ops->poll(&u->side->store, done + count, max - count);
     return count;
 }
 
@@ -142,6 +157,8 @@ static void cancel(struct bh_store *store)
 {
     struct uring *u = uring_of(store);
 
+    if (u->side)
+        u->side->store.ops->cancel(&u->side->store);
     for (struct bh_store_req *req = bh_store_list_take(&u->pending); req;
          req = bh_store_list_take(&u->pending)) {
         bh_image_result(u->file.image, req, -ECANCELED);
@@ -186,6 +203,7 @@ static void destroy(struct bh_store_file *file)
 {
     struct uring *u = BH_CONTAINER(file, struct uring, file);
 
+    bh_store_file_destroy(u->side);
     bh_loop_timer_cancel(&u->again);
     bh_loop_fd_remove(&u->watch);
     io_uring_queue_exit(&u->ring);
@@ -240,6 +258,28 @@ static int restrict_ring(struct io_uring *ring)
     return 0;
 }
 
+static void side_ready(struct bh_store *side)
+{
+    struct uring *u = side->user;
+
+    u->file.store.wake(&u->file.store);
+}
+
+static int make_side(struct uring *u)
+{
+    const struct bh_store_info *info = &u->file.image->info;
+    int err;
+
+    if (!u->file.image->is_block || !(info->can_discard || info->can_secure_erase || info->has_lifetime))
+        return BH_OK;
+    err = bh_store_threads_create(u->loop, u->file.image, 1, &u->side);
+    if (err == BH_OK) {
+        u->side->store.user = u;
+        u->side->store.wake = side_ready;
+    }
+    return err;
+}
+
 static unsigned entries_for(unsigned depth)
 {
     unsigned entries = ENTRIES_MIN;
@@ -278,8 +318,11 @@ int bh_store_uring_create(struct bh_loop *loop, struct bh_image *image, unsigned
         *why = reason(failed);
     if (*why)
         goto fail_ring;
-    err = bh_loop_fd_add(loop, &u->watch, u->ring.ring_fd, BH_LOOP_READ, ready);
+    err = make_side(u);
+    if (err == BH_OK)
+        err = bh_loop_fd_add(loop, &u->watch, u->ring.ring_fd, BH_LOOP_READ, ready);
     if (err != BH_OK) {
+        bh_store_file_destroy(u->side);
         io_uring_queue_exit(&u->ring);
         free(u);
         return err;

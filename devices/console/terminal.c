@@ -15,7 +15,7 @@
  *   Input waits in a smaller ring, and beyond it in the peer's own socket: we read only what fits. When the
  * peer hangs up, what it typed before is still read and delivered, then it is forgotten.
  *
- * #syscalls read sendto
+ * #syscalls read write sendmmsg recvmmsg
  */
 #include "devices/console/terminal.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network class [virtio-1.4 5.1]: pairs of queues, offloads passed through to the port, no control queue.
+ * The network class [virtio-1.4 5.1]: pairs of queues, offloads passed through to the port, a control queue.
  *
  * Threading: as device.h; the port lives on the thread of the queues.
  * Ownership: the caller's memory; the port outlives the device.   May block: no.
@@ -9,11 +9,13 @@
 #define DEVICES_NET_NET_H
 
 #include "abi/virtio_net.h"
+#include "devices/net/net_filter.h"
+#include "devices/net/net_hash.h"
 #include "devices/net/port.h"
 #include <bulkhead/impl/class.h>
 
 #define BH_NET_PAIRS_MAX          16u
-#define BH_NET_QUEUES(pair_count) (2u * (pair_count))
+#define BH_NET_QUEUES(pair_count) (2u * (pair_count) + 1u)
 /* Chains that a queue's memory must hold: a batch of frames, or one frame in many small buffers. */
 #define BH_NET_CHAINS 64u
 
@@ -24,13 +26,20 @@ struct bh_net_counters {
     uint64_t tx_bad_header; /* dropped: asks for an offload that was not negotiated, or that makes no sense */
     uint64_t tx_no_link;    /* dropped: the cable is out */
     uint64_t tx_held;       /* times the guest's frames waited for the port */
-    uint64_t rx_bad;     /* dropped: shorter or longer than a frame may be, or asks what the guest cannot */
-    uint64_t rx_no_room; /* dropped: the guest's buffers are too small */
+    uint64_t rx_bad;      /* dropped: shorter or longer than a frame may be, or asks what the guest cannot */
+    uint64_t rx_no_room;  /* dropped: the guest's buffers are too small */
+    uint64_t rx_filtered; /* dropped: of an address or VLAN that the guest does not want */
+    uint64_t rx_no_queue; /* dropped: for a receive queue that does not run */
+    uint64_t rx_no_link;  /* dropped: the cable is out */
+    uint64_t commands;    /* on the control queue */
+    uint64_t commands_refused;
 };
 
 struct bh_net_setup {
     uint8_t mac[6];
-    uint16_t mtu; /* told to the guest; 0: not told */
+    uint16_t mtu;     /* told to the guest; 0: not told */
+    bool hash_report; /* offer the features that cost a hash a frame */
+    bool rss;
 };
 
 /* Receive buffers in hand: [0, used) are filled, [used, popped) are free. */
@@ -41,7 +50,8 @@ struct bh_net_hand {
 
 /* A receive and a transmit queue. */
 struct bh_net_pair {
-    bool attached; /* the port knows that the receive queue runs */
+    bool runs;     /* the receive queue does */
+    bool attached; /* the port was told that this pair of its is used */
     /* Transmit chains popped and not pushed, oldest first. */
     struct bh_chain *tx[BH_NET_BATCH];
     unsigned tx_count;
@@ -54,15 +64,27 @@ struct bh_net {
     struct bh_device dev;
     struct virtio_net_config config;
     struct bh_netport *port;
-    bool offer_mtu;
+    uint8_t mac[6]; /* after a reset */
+    bool offer_mtu, offer_hash_report, offer_rss;
+    bool unplugged; /* bh_net_plug */
     unsigned pair_count;
     struct bh_net_pair *pairs;
-    uint64_t host_offloads;  /* negotiated: what the guest's frames may ask for */
+    /* What was negotiated, and what the control queue has made of it. */
+    uint32_t header_bytes;   /* in front of each frame */
+    unsigned control_queue;  /* its index; 0: there is none */
+    uint64_t host_offloads;  /* what the guest's frames may ask for */
     uint64_t guest_offloads; /* what frames for the guest may ask for */
+    unsigned active_pairs;   /* frames for the guest go to the first so many pairs */
+    struct bh_net_filter filter;
+    struct bh_net_hash hash;      /* as the driver configured it */
+    struct bh_net_hash automatic; /* for choosing a queue by ourselves */
     struct bh_net_counters counters;
 };
 
-/* What the device works in, all of it the caller's; `pair_count` is the port's, 1 to BH_NET_PAIRS_MAX. */
+/*
+ * What the device works in, all of it the caller's. `pair_count`, 1 to BH_NET_PAIRS_MAX, is the port's, or more where
+ * the port has one pair: then frames for the guest are spread by their flows.
+ */
 struct bh_net_memory {
     unsigned pair_count;
     struct bh_net_pair *pairs;            /* pair_count */
@@ -73,12 +95,47 @@ struct bh_net_memory {
 void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_net_memory *memory,
                  struct bh_netport *port, const struct bh_net_setup *setup);
 
+/* The cable is put in or pulled out, whatever the port's own link is. */
+void bh_net_plug(struct bh_net *net, bool in);
+/* Ask the guest to announce itself. False: its driver did not negotiate that. */
+bool bh_net_announce(struct bh_net *net);
+
 /* --- Between the class's own files. --- */
 
 static inline struct bh_net_pair *bh_net_pair_of(struct bh_net *net, const struct bh_virtq *q)
 {
     return &net->pairs[q->index / 2u];
 }
+
+static inline bool bh_net_link_up(const struct bh_net *net)
+{
+    return net->port->link_up && !net->unplugged;
+}
+
+/* Frames for the guest come from the port's first pair, and their flow chooses the queue. */
+static inline bool bh_net_steered(const struct bh_net *net)
+{
+    return net->hash.steers || (net->pair_count > 1 && net->port->pair_count <= 1);
+}
+
+/* The port's pair for frames from this queue. */
+static inline unsigned bh_net_port_pair(const struct bh_net *net, const struct bh_virtq *q)
+{
+    return net->port->pair_count > 1 ? q->index / 2u : 0;
+}
+
+/* net.c: what the control queue changes. */
+void bh_net_accept_offloads(struct bh_net *net, uint64_t offloads);
+void bh_net_set_status(struct bh_net *net, unsigned bit, bool on);
+/* active_pairs, hash.steers or a pair's `runs` changed: tell the port, and look for frames anew. */
+void bh_net_steering_changed(struct bh_net *net);
+
+/* net_control.c */
+enum bh_ready bh_net_control(struct bh_net *net, struct bh_virtq *q, unsigned budget);
+
+/* net_state.c: the class's part of save and load. */
+int bh_net_save(struct bh_device *dev, void *to, size_t size);
+int bh_net_load(struct bh_device *dev, const void *from, size_t size);
 
 /* net_tx.c */
 enum bh_ready bh_net_transmit(struct bh_net *net, struct bh_virtq *q, unsigned budget);

@@ -132,10 +132,6 @@ static int check(const struct bh_net_values *v, enum bh_net_port_kind kind, unsi
         bh_error(sink, NULL, "leave one of the two out", "forward needs the user network, not another port");
         return BH_ERR_INVAL;
     }
-    if (pair_count > 1 && kind != BH_NET_TAP && kind != BH_NET_NULL) {
-        bh_error(sink, NULL, "leave --queue-pairs out", "only a tap has several pairs of queues");
-        return BH_ERR_INVAL;
-    }
     if (pair_count > BH_NET_PAIRS_MAX) {
         bh_error(sink, NULL, NULL, "tap-fd: more than %u queue pairs", BH_NET_PAIRS_MAX);
         return BH_ERR_RANGE;
@@ -207,7 +203,8 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     const enum bh_net_port_kind kind = choose(v);
     const unsigned pair_count = v->tap_fds.count > 0 ? (unsigned)v->tap_fds.count : (unsigned)v->pairs;
     struct bh_virtq_memory memory[BH_NET_QUEUES(BH_NET_PAIRS_MAX)];
-    struct bh_net_setup setup = {.mtu = v->offer_mtu ? (uint16_t)v->mtu : 0};
+    struct bh_net_setup setup = {
+        .mtu = v->offer_mtu ? (uint16_t)v->mtu : 0, .hash_report = v->hash_report, .rss = v->rss};
     int err = check(v, kind, pair_count, sink);
 
     if (err)
@@ -231,7 +228,7 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     return BH_OK;
 }
 
-/* The folder where a link's ends meet; or the host's network, and where libslirp finds its name server. */
+/* The folders where sockets come and go; or the host's network, and where libslirp finds its name server. */
 static void sandbox(const void *values, struct bh_sandbox *sandbox)
 {
     const struct bh_net_values *v = values;
@@ -240,6 +237,12 @@ static void sandbox(const void *values, struct bh_sandbox *sandbox)
     sandbox->network = kind == BH_NET_USER;
     if (kind == BH_NET_LINK)
         bh_sandbox_folder(sandbox, v->link_path);
+    if (kind == BH_NET_STREAM)
+        bh_sandbox_folder(sandbox, v->stream_path);
+    if (kind == BH_NET_DGRAM) {
+        bh_sandbox_folder(sandbox, v->dgram_path);
+        bh_sandbox_folder(sandbox, v->dgram_local);
+    }
     if (kind == BH_NET_USER)
         bh_sandbox_path(sandbox, "/etc/resolv.conf", false);
 }
@@ -250,6 +253,52 @@ static void destroy(struct bh_hosted *hosted)
     destroy_port(host);
     free_host(host);
 }
+
+/* --- what it can be told ----------------------------------------------------------------------------------- */
+
+enum { LINK_DOWN, LINK_UP };
+struct link_values {
+    int state;
+};
+static const char *const link_states[] = {"down", "up", NULL};
+static const struct bh_option link_arguments[] = {
+    {.name = "state",
+     .type = BH_OPT_ENUM,
+     .offset = offsetof(struct link_values, state),
+     .values = link_states,
+     .required = true,
+     .help = "Pull the cable out of the card, or put it in again"},
+    {.name = NULL},
+};
+
+static struct net_host *host_of(struct bh_hosted *hosted)
+{
+    return BH_CONTAINER(hosted, struct net_host, hosted);
+}
+
+static int run_link(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
+{
+    bh_net_plug(&host_of(hosted)->net, ((const struct link_values *)values)->state == LINK_UP);
+    return BH_OK;
+}
+
+static int run_announce(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
+{
+    if (bh_net_announce(&host_of(hosted)->net))
+        return BH_OK;
+    bh_error(sink, NULL, NULL, "the guest's driver did not negotiate GUEST_ANNOUNCE with this process");
+    return BH_ERR_UNSUPPORTED;
+}
+
+static const struct bh_class_verb verbs[] = {
+    {.name = "link",
+     .summary = "pull the cable out of the card, or put it in again",
+     .arguments = link_arguments,
+     .values_size = sizeof(struct link_values),
+     .run = run_link},
+    {.name = "announce", .summary = "ask the guest to announce its addresses", .run = run_announce},
+    {.name = NULL},
+};
 
 static const char *const capabilities[] = {NULL};
 
@@ -264,6 +313,11 @@ static const struct bh_class_counter counters[] = {
     {"tx_held", COUNTER(tx_held), "times the guest's frames waited for the port"},
     {"rx_bad", COUNTER(rx_bad), "dropped: no frame, or one that asks what the guest cannot"},
     {"rx_no_room", COUNTER(rx_no_room), "dropped: the guest's buffers are too small"},
+    {"rx_filtered", COUNTER(rx_filtered), "dropped: of an address or VLAN that the guest does not want"},
+    {"rx_no_queue", COUNTER(rx_no_queue), "dropped: for a receive queue that does not run"},
+    {"rx_no_link", COUNTER(rx_no_link), "dropped: the cable is out"},
+    {"commands", COUNTER(commands), "on the control queue"},
+    {"commands_refused", COUNTER(commands_refused), "of those, answered with an error"},
     {NULL},
 };
 
@@ -274,6 +328,7 @@ const struct bh_hosted_class bh_net_hosted = {
     .options = bh_net_options,
     .values_size = sizeof(struct bh_net_values),
     .capabilities = capabilities,
+    .verbs = verbs,
     .counters = counters,
     .create = create,
     .sandbox = sandbox,

@@ -37,6 +37,7 @@ struct bh_net_values {
     uint64_t stream_fd; /* BH_NET_NO_FD: none */
     char *dgram_path, *dgram_local;
     uint64_t pairs;
+    bool hash_report, rss;
     uint64_t queue_size;
 };
 #define BH_NET_NO_FD 65535u

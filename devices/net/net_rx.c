@@ -8,6 +8,9 @@
  * pushed at once; those popped too many are given back. When the buffers run out in
  * the middle of a frame, it stays in the port, and its buffers in hand: given back, they would look like new
  * ones. A frame for which the guest's buffers can never do is dropped and counted.
+ *   Where the frames of one pair of the port are spread over the queues (bh_net_steered), each queue takes its own,
+ * and wakes the one that the next frame belongs to. So a queue is touched by none but itself; a queue without
+ * buffers lets the others wait: they are the same guest's.
  */
 #include "devices/net/net.h"
 #include <bulkhead/impl/class.h>
@@ -41,7 +44,7 @@ static enum fit gather(const struct bh_net *net, struct bh_virtq *q, struct bh_n
                 return got == 0 ? FIT_LATER : got == BH_ERR_PENDING ? FIT_WAIT : FIT_STOP;
             hand->popped += (unsigned)got;
         }
-        if (hand->chains[next]->in_len < sizeof(struct virtio_net_hdr)) {
+        if (hand->chains[next]->in_len < net->header_bytes) {
             bh_virtq_break(q, BH_BROKEN_CLASS);
             return FIT_STOP;
         }
@@ -62,9 +65,16 @@ static void scatter(const struct bh_net_arrival *arrival, const struct bh_seg *s
     }
 }
 
-/* The header into the first buffer, the frame behind it. False: too many segments. */
+/* What stands in front of a frame: the hash only with HASH_REPORT. */
+struct front {
+    struct virtio_net_hdr header;
+    struct virtio_net_hdr_hash hash;
+};
+_Static_assert(sizeof(struct front) == 20, "[virtio-1.4 5.1.6]");
+
+/* The front into the first buffer, the frame behind it. False: too many segments. */
 static bool fill(struct bh_net *net, struct bh_net_pair *pair, unsigned count,
-                 const struct bh_net_arrival *arrival, struct virtio_net_hdr *header)
+                 const struct bh_net_arrival *arrival, struct front *front)
 {
     struct bh_net_hand *hand = &pair->hand;
     struct bh_chain **chains = &hand->chains[hand->used];
@@ -72,7 +82,7 @@ static bool fill(struct bh_net *net, struct bh_net_pair *pair, unsigned count,
     unsigned segs = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        uint32_t skip = i == 0 ? (uint32_t)sizeof(*header) : 0;
+        uint32_t skip = i == 0 ? net->header_bytes : 0;
         uint32_t part = chains[i]->in_len - skip < left ? chains[i]->in_len - skip : left;
         if (part > 0) {
             int made = bh_chain_in_slice(chains[i], skip, part, &pair->rx_segs[segs],
@@ -84,8 +94,8 @@ static bool fill(struct bh_net *net, struct bh_net_pair *pair, unsigned count,
         chains[i]->written = skip + part;
         left -= part;
     }
-    header->num_buffers = bh_le16_of((uint16_t)count);
-    bh_chain_write(chains[0], 0, header, sizeof(*header));
+    front->header.num_buffers = bh_le16_of((uint16_t)count);
+    bh_chain_write(chains[0], 0, front, net->header_bytes);
     scatter(arrival, pair->rx_segs, segs);
     hand->used += count;
     net->counters.rx_frames++;
@@ -112,41 +122,98 @@ void bh_net_receive_stop(struct bh_net *net, struct bh_virtq *q)
 }
 
 /* A frame that the guest may be given, and its header as it may see it. */
-static bool acceptable(const struct bh_net *net, const struct bh_net_arrival *arrival,
-                       struct virtio_net_hdr *header)
+static bool acceptable(struct bh_net *net, const struct bh_net_arrival *arrival, struct front *front)
 {
-    *header = arrival->header;
-    return arrival->len >= BH_NET_FRAME_MIN &&
-           bh_net_header_for_guest(header, arrival->len, net->guest_offloads) &&
-           arrival->len <= (bh_net_is_gso(header) ? BH_NET_GSO_BYTES : net->port->frame_max);
+    front->header = arrival->header;
+    if (arrival->len < BH_NET_FRAME_MIN ||
+        !bh_net_header_for_guest(&front->header, arrival->len, net->guest_offloads) ||
+        arrival->len > (bh_net_is_gso(&front->header) ? BH_NET_GSO_BYTES : net->port->frame_max)) {
+        net->counters.rx_bad++;
+        return false;
+    }
+    if (net->unplugged) {
+        net->counters.rx_no_link++;
+        return false;
+    }
+    if (!bh_net_filter_wants(&net->filter, arrival->bytes, arrival->len)) {
+        net->counters.rx_filtered++;
+        return false;
+    }
+    return true;
+}
+
+/* The flow's hash, as the driver wants to be told it, and the pair that the frame belongs to. */
+static unsigned choose(const struct bh_net *net, const struct bh_net_arrival *arrival, struct front *front)
+{
+    uint16_t report = VIRTIO_NET_HASH_REPORT_NONE;
+    uint32_t value = bh_net_hash_frame(&net->hash, arrival->bytes, arrival->len, &report);
+
+    front->hash =
+        (struct virtio_net_hdr_hash){.hash_value = bh_le32_of(value), .hash_report = bh_le16_of(report)};
+    if (net->hash.steers)
+        return bh_net_hash_steer(&net->hash, value, report);
+    value = bh_net_hash_frame(&net->automatic, arrival->bytes, arrival->len, &report);
+    return value % net->active_pairs;
+}
+
+enum verdict {
+    TAKE, /* it is this queue's */
+    DROP,
+    ELSEWHERE, /* it is another queue's, which was woken */
+};
+
+static enum verdict judge(struct bh_net *net, unsigned index, const struct bh_net_arrival *arrival,
+                          struct front *front)
+{
+    if (!acceptable(net, arrival, front))
+        return DROP;
+    front->hash = (struct virtio_net_hdr_hash){.hash_report = bh_le16_of(VIRTIO_NET_HASH_REPORT_NONE)};
+    if (!bh_net_steered(net) && net->header_bytes == sizeof(front->header))
+        return TAKE;
+    const unsigned owner = choose(net, arrival, front);
+    if (!bh_net_steered(net) || owner == index)
+        return TAKE;
+    struct bh_virtq *q = &net->dev.queues[2u * owner + VIRTIO_NET_RECEIVEQ];
+    if (!net->pairs[owner].runs || !bh_virtq_running(q)) {
+        net->counters.rx_no_queue++;
+        return DROP;
+    }
+    bh_device_queue_wake(&net->dev, q);
+    return ELSEWHERE;
 }
 
 enum bh_ready bh_net_receive(struct bh_net *net, struct bh_virtq *q, unsigned budget)
 {
     struct bh_net_pair *pair = bh_net_pair_of(net, q);
-    const unsigned index = q->index / 2u;
+    const unsigned index = q->index / 2u, source = bh_net_steered(net) ? 0 : index;
     enum bh_ready ready = BH_READY_MORE;
     bool keep = false;
 
+    if (index >= net->active_pairs)
+        return BH_READY_HELD; /* until the driver makes it active */
     for (; budget > 0; budget--) {
-        const struct bh_net_arrival *arrival = net->port->ops->peek(net->port, index);
-        struct virtio_net_hdr header;
+        const struct bh_net_arrival *arrival = net->port->ops->peek(net->port, source);
+        struct front front;
         unsigned count = 0;
 
         if (!arrival) {
             ready = BH_READY_HELD;
             break;
         }
-        if (!acceptable(net, arrival, &header)) {
-            net->counters.rx_bad++;
-            net->port->ops->drop(net->port, index);
+        const enum verdict verdict = judge(net, index, arrival, &front);
+        if (verdict == ELSEWHERE) {
+            ready = BH_READY_HELD;
+            break;
+        }
+        if (verdict == DROP) {
+            net->port->ops->drop(net->port, source);
             continue;
         }
-        enum fit fit = gather(net, q, &pair->hand, arrival->len + (uint32_t)sizeof(header), &count);
+        enum fit fit = gather(net, q, &pair->hand, arrival->len + net->header_bytes, &count);
         if (fit == FIT_YES || fit == FIT_NEVER) {
-            if (fit == FIT_NEVER || !fill(net, pair, count, arrival, &header))
+            if (fit == FIT_NEVER || !fill(net, pair, count, arrival, &front))
                 net->counters.rx_no_room++;
-            net->port->ops->drop(net->port, index);
+            net->port->ops->drop(net->port, source);
             continue;
         }
         if (fit != FIT_FULL)

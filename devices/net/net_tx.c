@@ -14,15 +14,15 @@
 /* The chain's frame, behind the header. False: dropped and counted. */
 static bool frame_of(struct bh_net *net, const struct bh_chain *chain, struct bh_net_frame *frame)
 {
-    size_t skip = sizeof(frame->header);
+    size_t skip = net->header_bytes;
     uint16_t i = 0;
 
-    if (bh_chain_read(chain, 0, &frame->header, sizeof(frame->header)) < sizeof(frame->header) ||
-        chain->out_len - sizeof(frame->header) < BH_NET_FRAME_MIN) {
+    if (chain->out_len < skip + BH_NET_FRAME_MIN) {
         net->counters.tx_short++;
         return false;
     }
-    frame->len = chain->out_len - (uint32_t)sizeof(frame->header);
+    (void)bh_chain_read(chain, 0, &frame->header, sizeof(frame->header));
+    frame->len = chain->out_len - net->header_bytes;
     if (!bh_net_header_from_guest(&frame->header, frame->len, net->host_offloads)) {
         net->counters.tx_bad_header++;
         return false;
@@ -31,7 +31,7 @@ static bool frame_of(struct bh_net *net, const struct bh_chain *chain, struct bh
         net->counters.tx_long++;
         return false;
     }
-    if (!net->port->link_up) {
+    if (!bh_net_link_up(net)) {
         net->counters.tx_no_link++;
         return false;
     }
@@ -57,7 +57,8 @@ static bool offer(struct bh_net *net, struct bh_virtq *q, struct bh_net_pair *pa
         if (frame_of(net, pair->tx[i], &pair->frames[count]))
             owner[count++] = i;
     }
-    unsigned taken = count ? net->port->ops->send(net->port, q->index / 2u, pair->frames, count) : 0;
+    unsigned taken =
+        count ? net->port->ops->send(net->port, bh_net_port_pair(net, q), pair->frames, count) : 0;
     BH_ASSERT(taken <= count);
     net->counters.tx_frames += taken;
     if (taken < count)

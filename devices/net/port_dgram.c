@@ -7,6 +7,8 @@
  *   One frame is read ahead; those behind it wait in the socket. The socket stays unconnected, so that the other end
  * may be restarted. The kernel cannot tell when an unconnected peer has room again: a full one is tried again
  * every millisecond.
+ *
+ * #syscalls recvfrom sendmsg unlink unlinkat
  */
 #include "devices/net/ports.h"
 

@@ -9,8 +9,12 @@
  *   A frame of the guest that the socket takes in part counts as taken; the rest is kept and goes first.
  *   A length that no frame can have ends the connection: there is no way to find the next one. A connection that
  * ended is made again (asked for ten times a second), but for one that was handed over.
+ *
+ * #syscalls socket connect recvfrom sendto sendmsg unlink unlinkat
  */
 #include "devices/net/ports.h"
+
+#include <bulkhead/impl/accept.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,6 +48,7 @@ struct port_stream {
     struct sockaddr_un address; /* sun_path empty: handed over */
     int listener, fd;           /* -1: none */
     struct bh_loop_fd watch, listen_watch;
+    struct bh_accept accept;
     struct bh_loop_timer retry;
     struct bh_loop_work hang_up;
     bool full;    /* `writable` is owed */
@@ -126,7 +131,7 @@ static void hang_up_later(struct port_stream *s)
 static void came(struct bh_loop_fd *watch, uint32_t events)
 {
     struct port_stream *s = BH_LOOP_OWNER(watch, struct port_stream, listen_watch);
-    int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = bh_accept(&s->accept, watch, s->sink, "stream-path");
 
     if (fd >= 0 && connected(s, fd))
         bh_loop_fd_want(watch, 0); /* one at a time; the next one waits in the backlog */
@@ -435,6 +440,7 @@ void bh_port_stream_destroy(struct bh_netport *port)
     struct port_stream *s = stream_of(port);
 
     bh_loop_timer_cancel(&s->retry);
+    bh_accept_cancel(&s->accept);
     bh_loop_work_cancel(&s->hang_up);
     bh_loop_fd_remove(&s->watch);
     bh_loop_fd_remove(&s->listen_watch);

@@ -42,7 +42,8 @@ struct tap_pair {
     struct port_tap *owner;
     unsigned index;
     struct bh_loop_fd watch; /* fd -1: none */
-    bool full;               /* `writable` is owed */
+    bool full;               /* `writable` is owed ... */
+    uint32_t waiting;        /* ... to these: a bit a pair */
     bool empty;              /* `readable` is owed */
     bool detached;
     uint8_t *packet;               /* HEADER + BH_NET_GSO_BYTES */
@@ -80,8 +81,12 @@ static void ready(struct bh_loop_fd *watch, uint32_t events)
     struct bh_netport *port = &pair->owner->port;
     bool readable = pair->empty && (events & BH_LOOP_READ), writable = pair->full && (events & BH_LOOP_WRITE);
 
+    const uint32_t waiting = pair->waiting;
+
     pair->empty = pair->empty && !readable;
     pair->full = pair->full && !writable;
+    if (writable)
+        pair->waiting = 0;
     /* An interface that is gone stays in error for ever: nothing comes from it any more. */
     if ((events & BH_LOOP_ERR) && !readable && !writable) {
         bh_loop_fd_remove(watch);
@@ -94,8 +99,10 @@ static void ready(struct bh_loop_fd *watch, uint32_t events)
     want(pair);
     if (readable && port->readable)
         port->readable(port, pair->index);
-    if (writable && port->writable)
-        port->writable(port, pair->index);
+    for (unsigned i = 0; writable && i < pair->owner->pair_count; i++) {
+        if ((waiting >> i & 1u) && port->writable)
+            port->writable(port, i);
+    }
 }
 
 /* --- the port --------------------------------------------------------------------------------------------- */
@@ -113,11 +120,21 @@ static ssize_t write_frame(struct port_tap *tap, struct tap_pair *pair, const st
     return writev(pair->watch.fd, iov, count + (int)frame->rest_count);
 }
 
+/* The kernel takes frames from attached descriptors only; the guest may send on any pair. */
+static struct tap_pair *sender(struct port_tap *tap, unsigned index)
+{
+    for (unsigned i = 0; tap->multi_queue && i < tap->pair_count; i++) {
+        if (!tap->pairs[(index + i) % tap->pair_count].detached)
+            return &tap->pairs[(index + i) % tap->pair_count];
+    }
+    return &tap->pairs[index];
+}
+
 static unsigned send_frames(struct bh_netport *port, unsigned index, const struct bh_net_frame *frames,
                             unsigned count)
 {
     struct port_tap *tap = tap_of(port);
-    struct tap_pair *pair = &tap->pairs[index];
+    struct tap_pair *pair = sender(tap, index);
 
     for (unsigned i = 0; i < count; i++) {
         BH_ASSERT(frames[i].rest_count <= BH_NET_SEGS);
@@ -125,6 +142,7 @@ static unsigned send_frames(struct bh_netport *port, unsigned index, const struc
             continue;
         if (errno == EAGAIN && pair->watch.loop) {
             pair->full = true;
+            pair->waiting |= 1u << index;
             want(pair);
             return i;
         }

@@ -15,7 +15,11 @@
  * when the guest knows of less than half of its room. Towards the guest, at most what it has room for is read from
  * the port, straight into its buffer, so nothing is ever kept for the guest; when its room ends it is asked once.
  *
- *   No chain outlives a call of queue_ready.
+ *   Killed and started again: the sockets are gone, and with them every connection. What the guest may know of stands
+ * in memory that outlives the process (struct bh_vsock_lasting): the successor sends an RST for each.
+ * That is exact, and needs no event queue, which some front-ends keep. TRANSPORT_RESET is for where nobody knows the
+ * connections (load): it ends those too that were made before the driver gets to read it. No chain outlives a call of
+ * queue_ready; one that was taken and not given back comes again, and finds its connection ended.
  */
 #include "devices/vsock/vsock_impl.h"
 
@@ -119,6 +123,8 @@ static const struct bh_class vsock_class = {
     .reset = reset,
     .save = save,
     .load = load,
+    .lasting_size = bh_vsock_lasting_size,
+    .lasting = bh_vsock_lasting,
 };
 
 void bh_vsock_init(struct bh_vsock *vsock, struct bh_mem *mem, const struct bh_virtq_memory *queues,

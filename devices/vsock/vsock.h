@@ -84,6 +84,15 @@ struct bh_vsock_stray {
     uint16_t type;
 };
 
+/*
+ * A connection that the guest may know of, in memory that outlives the process (bh_class.lasting), one for each of the
+ * table. A successor tells the guest of the end of each, also where it has no event queue to do so.
+ */
+struct bh_vsock_lasting {
+    uint32_t guest_port, peer_cid, peer_port;
+    uint32_t type; /* 0: none. Written last, and cleared first */
+};
+
 /* The connections' memory: `conns` of conn_count, `buckets` of a power of 2. */
 struct bh_vsock_memory {
     struct bh_vsock_conn *conns;
@@ -111,6 +120,7 @@ struct bh_vsock {
     struct bh_vsock_setup setup;
     struct bh_vsock_memory memory;
     struct bh_vsock_conn *free;
+    struct bh_vsock_lasting *last; /* conn_count of them; NULL: none */
     uint32_t used_count;
     uint32_t awaited; /* connections with a deadline */
     uint32_t ticks;

@@ -16,6 +16,9 @@
  */
 #include "devices/vsock/vsock_impl.h"
 
+#define BARRIER()                                                                                            \
+    __atomic_signal_fence(__ATOMIC_SEQ_CST) /* who reads after a kill sees what was stored before it */
+
 static uint32_t mix(uint32_t x)
 {
     x = (x ^ x >> 16) * 0x85ebca6bu;
@@ -56,6 +59,27 @@ struct bh_vsock_conn *bh_vsock_find(const struct bh_vsock *vsock, uint32_t guest
     return conn;
 }
 
+/* Killed in between, a record is not there rather than wrong. */
+static void remember(struct bh_vsock *vsock, const struct bh_vsock_conn *conn)
+{
+    struct bh_vsock_lasting *record = vsock->last ? &vsock->last[conn - vsock->memory.conns] : NULL;
+
+    if (!record)
+        return;
+    record->guest_port = conn->guest_port;
+    record->peer_cid = conn->peer_cid;
+    record->peer_port = conn->peer_port;
+    BARRIER();
+    record->type = conn->type;
+}
+
+static void forget(struct bh_vsock *vsock, const struct bh_vsock_conn *conn)
+{
+    if (vsock->last)
+        vsock->last[conn - vsock->memory.conns].type = 0;
+    BARRIER();
+}
+
 struct bh_vsock_conn *bh_vsock_add(struct bh_vsock *vsock, uint8_t type, uint32_t guest_port,
                                    uint32_t peer_cid, uint32_t peer_port)
 {
@@ -74,6 +98,7 @@ struct bh_vsock_conn *bh_vsock_add(struct bh_vsock *vsock, uint8_t type, uint32_
                                    .bucket_next = *bucket};
     *bucket = conn;
     vsock->used_count++;
+    remember(vsock, conn);
     return conn;
 }
 
@@ -90,6 +115,7 @@ void bh_vsock_drop(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
 
     bh_vsock_answered(vsock, conn);
     bh_vsock_unlist(vsock, conn);
+    forget(vsock, conn);
     while (*at != conn)
         at = &(*at)->bucket_next;
     *at = conn->bucket_next;
@@ -164,6 +190,33 @@ void bh_vsock_close_all(struct bh_vsock *vsock)
         bh_vsock_drop(vsock, conn);
     }
     vsock->stray_count = 0;
+}
+
+size_t bh_vsock_lasting_size(const struct bh_device *dev)
+{
+    return BH_CONTAINER(dev, struct bh_vsock, dev)->memory.conn_count * sizeof(struct bh_vsock_lasting);
+}
+
+/*
+ * A former process's connections are over: each becomes one here whose RST is due. What is read is outside data, copied
+ * record by record; a connection takes a place at or before its record's, so none is written over unread.
+ */
+void bh_vsock_lasting(struct bh_device *dev, void *area, bool left)
+{
+    struct bh_vsock *vsock = BH_CONTAINER(dev, struct bh_vsock, dev);
+
+    vsock->last = area;
+    for (uint32_t i = 0; area && i < vsock->memory.conn_count; i++) {
+        const struct bh_vsock_lasting record = vsock->last[i];
+
+        vsock->last[i].type = 0;
+        if (!left ||
+            (record.type != VIRTIO_VSOCK_TYPE_STREAM && record.type != VIRTIO_VSOCK_TYPE_SEQPACKET) ||
+            bh_vsock_find(vsock, record.guest_port, record.peer_cid, record.peer_port))
+            continue;
+        bh_vsock_resetting(vsock, bh_vsock_add(vsock, (uint8_t)record.type, record.guest_port,
+                                               record.peer_cid, record.peer_port));
+    }
 }
 
 /* --- who has something for the guest ---------------------------------------------------------------------- */

@@ -26,6 +26,9 @@ void bh_vsock_resetting(struct bh_vsock *vsock, struct bh_vsock_conn *conn);
 /* The guest broke the protocol: as before, and counted. */
 void bh_vsock_violated(struct bh_vsock *vsock, struct bh_vsock_conn *conn);
 void bh_vsock_close_all(struct bh_vsock *vsock);
+/* As bh_class.lasting_size and bh_class.lasting. */
+size_t bh_vsock_lasting_size(const struct bh_device *dev);
+void bh_vsock_lasting(struct bh_device *dev, void *area, bool left);
 /* The guest must answer within `seconds`; it did. */
 void bh_vsock_await(struct bh_vsock *vsock, struct bh_vsock_conn *conn, uint32_t seconds);
 void bh_vsock_answered(struct bh_vsock *vsock, struct bh_vsock_conn *conn);

@@ -87,7 +87,8 @@ struct bh_mem_log {
 
 struct bh_mem {
     const struct bh_mem_table *table; /* never NULL after init; read with acquire */
-    const struct bh_mem_ops *ops;     /* NULL: the table alone translates */
+    const struct bh_mem_ops *ops;     /* NULL: the table alone translates. Changes while no queue runs */
+    void *ops_owner;                  /* ops' own */
     const struct bh_mem_log *log;     /* NULL: nobody asks for dirty marks; read with acquire */
 };
 

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define NO_STATUS 0xee
+/* Up to the fields of WRITE_ZEROES: what follows is there with its feature only. */
+#define CONFIG_ALWAYS 60u
 
 /* Every feature of the class that is offered. */
 static const struct bh_features class_features = {{0x00ffffffu, 0, 0, 0}};
@@ -34,7 +36,9 @@ static struct virtio_blk_config config_of(struct conf *conf)
 {
     struct virtio_blk_config config = {{0}};
 
-    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, VIRTIO_BLK_CONFIG_SIZE), BH_OK);
+    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, CONFIG_ALWAYS), BH_OK);
+    if (bh_features_has(&conf->features, VIRTIO_BLK_F_SECURE_ERASE))
+        CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, VIRTIO_BLK_CONFIG_SIZE), BH_OK);
     return config;
 }
 
@@ -55,7 +59,7 @@ static struct request prepare(struct conf *conf, uint32_t type, uint64_t sector,
     return r;
 }
 
-static void submit(struct conf *conf, const struct request *r, bool to_device, void *token)
+static void submit(struct conf *conf, unsigned queue, const struct request *r, bool to_device, void *token)
 {
     struct bh_drv_buf bufs[3] = {conf_buf(conf, r->header, sizeof(*r->header))};
     unsigned out = 1, in = 0;
@@ -65,7 +69,7 @@ static void submit(struct conf *conf, const struct request *r, bool to_device, v
     out += to_device && r->len;
     in += !to_device && r->len;
     bufs[out + in] = conf_buf(conf, r->status, 1);
-    conf_submit(conf, 0, bufs, out, in + 1, token);
+    conf_submit(conf, queue, bufs, out, in + 1, token);
 }
 
 /*
@@ -76,7 +80,7 @@ static uint8_t run(struct conf *conf, const struct request *r, bool to_device)
 {
     uint32_t used;
 
-    submit(conf, r, to_device, r->status);
+    submit(conf, 0, r, to_device, r->status);
     CONF_CHECK(conf, conf_wait(conf, 0, &used) == r->status);
     CONF_CHECK(conf, used <= (to_device ? 0 : r->len) + 1u);
     CONF_CHECK(conf, *r->status != NO_STATUS);
@@ -294,6 +298,95 @@ static void discard_checks_its_flags_and_range(struct conf *conf)
     CONF_SAME(conf, run_range(conf, VIRTIO_BLK_T_DISCARD, UINT64_MAX - 3, 8, 0), VIRTIO_BLK_S_IOERR);
 }
 
+static void secure_erase_checks_its_flags_and_range(struct conf *conf)
+{
+    struct virtio_blk_config config;
+    uint32_t most;
+
+    up(conf);
+    if (!bh_features_has(&conf->features, VIRTIO_BLK_F_SECURE_ERASE)) {
+        CONF_SAME(conf, run_range(conf, VIRTIO_BLK_T_SECURE_ERASE, 0, 8, 0), VIRTIO_BLK_S_UNSUPP);
+        conf_skip(conf, "SECURE_ERASE is not offered");
+    }
+    config = config_of(conf);
+    most = bh_le32_get(config.max_secure_erase_sectors);
+    CONF_CHECK(conf, most >= 1 && bh_le32_get(config.max_secure_erase_seg) >= 1);
+    CONF_SAME(conf, run_range(conf, VIRTIO_BLK_T_SECURE_ERASE, 0, 8, 0), VIRTIO_BLK_S_OK);
+    CONF_SAME(conf, run_range(conf, VIRTIO_BLK_T_SECURE_ERASE, 0, 8, 0x100), VIRTIO_BLK_S_UNSUPP);
+    CONF_SAME(conf, run_range(conf, VIRTIO_BLK_T_SECURE_ERASE, UINT64_MAX - 3, 8, 0), VIRTIO_BLK_S_IOERR);
+    if (most < UINT32_MAX)
+        CONF_SAME(conf, run_range(conf, VIRTIO_BLK_T_SECURE_ERASE, 0, most + 1, 0), VIRTIO_BLK_S_IOERR);
+}
+
+static void lifetime_has_no_reserved_values(struct conf *conf)
+{
+    struct virtio_blk_lifetime *life;
+    struct request r;
+
+    up(conf);
+    r = prepare(conf, VIRTIO_BLK_T_GET_LIFETIME, 0, sizeof(*life));
+    if (!bh_features_has(&conf->features, VIRTIO_BLK_F_LIFETIME)) {
+        CONF_SAME(conf, run(conf, &r, false), VIRTIO_BLK_S_UNSUPP);
+        conf_skip(conf, "LIFETIME is not offered");
+    }
+    life = (struct virtio_blk_lifetime *)(void *)r.data;
+    CONF_SAME(conf, run(conf, &r, false), VIRTIO_BLK_S_OK);
+    CONF_CHECK(conf, bh_le16_get(life->pre_eol_info) <= VIRTIO_BLK_PRE_EOL_INFO_MAX);
+    CONF_CHECK(conf, bh_le16_get(life->device_lifetime_est_typ_a) <= VIRTIO_BLK_LIFETIME_EST_MAX);
+    CONF_CHECK(conf, bh_le16_get(life->device_lifetime_est_typ_b) <= VIRTIO_BLK_LIFETIME_EST_MAX);
+}
+
+/* What one queue writes the next one reads, and all of them hold requests at once. */
+static void every_queue_serves(struct conf *conf)
+{
+    struct virtio_blk_config config;
+    struct request r[CONF_QUEUES];
+
+    up(conf);
+    if (!bh_features_has(&conf->features, VIRTIO_BLK_F_MQ) || read_only(conf))
+        conf_skip(conf, "MQ is not offered, or nothing can be written");
+    config = config_of(conf);
+    CONF_SAME(conf, bh_le16_get(config.num_queues), conf->side->queue_count);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned q = 0; q < conf->queue_count; q++) {
+            const unsigned owner = (q + round) % conf->queue_count; /* whose place it is */
+            r[q] = prepare(conf, round ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, owner * 8, 4096);
+            if (!round)
+                fill(r[q].data, 4096, owner);
+            submit(conf, q, &r[q], !round, &r[q]);
+        }
+        for (unsigned q = 0; q < conf->queue_count; q++) {
+            uint8_t wanted[4096];
+            CONF_CHECK(conf, conf_wait(conf, q, NULL) == &r[q]);
+            CONF_SAME(conf, *r[q].status, VIRTIO_BLK_S_OK);
+            fill(wanted, 4096, (q + round) % conf->queue_count);
+            CONF_CHECK(conf, memcmp(wanted, r[q].data, 4096) == 0);
+        }
+    }
+}
+
+static void the_write_cache_can_be_switched(struct conf *conf)
+{
+    struct virtio_blk_config config;
+    const uint8_t modes[] = {0, 1, 0};
+    struct request r;
+
+    up(conf);
+    if (!bh_features_has(&conf->features, VIRTIO_BLK_F_CONFIG_WCE))
+        conf_skip(conf, "CONFIG_WCE is not offered");
+    CONF_CHECK(conf, bh_features_has(&conf->features, VIRTIO_BLK_F_FLUSH)); /* must be offered with it */
+    for (unsigned i = 0; i < BH_COUNT(modes); i++) {
+        CONF_SAME(conf,
+                  conf->side->ops->config_write(conf->side, offsetof(struct virtio_blk_config, writeback),
+                                                &modes[i], 1),
+                  BH_OK);
+        config = config_of(conf);
+        CONF_SAME(conf, config.writeback, modes[i]);
+        r = prepare(conf, VIRTIO_BLK_T_OUT, 0, 512);
+        CONF_SAME(conf, run(conf, &r, true), read_only(conf) ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+    }
+}
+
 /* Many at once, each with its own place and pattern: an answer that belongs to another request shows. */
 static void requests_in_flight_are_kept_apart(struct conf *conf)
 {
@@ -310,7 +403,7 @@ static void requests_in_flight_are_kept_apart(struct conf *conf)
             r[i] = prepare(conf, writes ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, i * 16, 4096);
             if (writes)
                 fill(r[i].data, 4096, i + round);
-            submit(conf, &r[i], writes, &r[i]);
+            submit(conf, 0, &r[i], writes, &r[i]);
         }
         for (unsigned i = 0; i < 16; i++) {
             struct request *done = conf_wait(conf, 0, NULL);
@@ -358,6 +451,10 @@ static const struct conf_case cases[] = {
     {"the_serial_number_is_given", "5.2.6", the_serial_number_is_given},
     {"write_zeroes_leaves_zeroes", "5.2.6.2", write_zeroes_leaves_zeroes},
     {"discard_checks_its_flags_and_range", "5.2.6.2", discard_checks_its_flags_and_range},
+    {"secure_erase_checks_its_flags_and_range", "5.2.6.2", secure_erase_checks_its_flags_and_range},
+    {"lifetime_has_no_reserved_values", "5.2.6.2", lifetime_has_no_reserved_values},
+    {"every_queue_serves", "5.2.2, 5.2.4", every_queue_serves},
+    {"the_write_cache_can_be_switched", "5.2.5, 5.2.5.2", the_write_cache_can_be_switched},
     {"requests_in_flight_are_kept_apart", "5.2.6, 6.2", requests_in_flight_are_kept_apart},
     {NULL, NULL, NULL},
 };
@@ -370,6 +467,6 @@ const struct conf_class conf_blk = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 3,
-    .config_bytes = VIRTIO_BLK_CONFIG_SIZE,
+    .config_bytes = CONFIG_ALWAYS,
     .cases = cases,
 };

@@ -57,6 +57,7 @@ static void a_driver_without_version_1_is_refused_or_served(struct conf *conf)
     struct bh_features none = {{0}};
 
     /* The device may fail to operate further; what it must not do is hang or vanish [virtio-1.4 6.2]. */
+    conf->may_close = true;
     (void)conf->side->ops->negotiate(conf->side, &none);
     CONF_SAME(conf, conf->side->ops->reset(conf->side), BH_OK);
     conf_up(conf, 16, NULL);
@@ -110,6 +111,7 @@ static void read_config(struct conf *conf, uint8_t *bytes)
 
     if (conf->class->config_bytes == 0)
         conf_skip(conf, "the class has no config space");
+    CONF_CHECK(conf, conf->class->config_bytes <= CONF_CONFIG_MAX);
     err = conf->side->ops->config_read(conf->side, 0, bytes, conf->class->config_bytes);
     if (err == BH_ERR_UNSUPPORTED)
         conf_skip(conf, "the transport carries no config space");
@@ -118,7 +120,7 @@ static void read_config(struct conf *conf, uint8_t *bytes)
 
 static void config_is_readable_before_features_ok(struct conf *conf)
 {
-    uint8_t before[64] = {0}, after[64] = {0};
+    uint8_t before[CONF_CONFIG_MAX] = {0}, after[CONF_CONFIG_MAX] = {0};
 
     read_config(conf, before);
     conf_up(conf, 16, NULL);
@@ -128,7 +130,7 @@ static void config_is_readable_before_features_ok(struct conf *conf)
 
 static void config_reads_in_pieces_are_the_whole(struct conf *conf)
 {
-    uint8_t whole[64], piece[8];
+    uint8_t whole[CONF_CONFIG_MAX], piece[8];
 
     read_config(conf, whole);
     for (uint32_t len = 1; len <= 8; len *= 2) {

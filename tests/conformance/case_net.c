@@ -137,6 +137,55 @@ static void runts_and_giants_do_no_harm(struct conf *conf)
     expect_arp_reply(conf);
 }
 
+/* Send a command; its answer, which must be the only byte that is written. */
+static uint8_t command(struct conf *conf, unsigned queue, const uint8_t *bytes, uint32_t len, uint32_t cut)
+{
+    uint8_t *out = conf_alloc(conf, len), *in = conf_alloc(conf, 8);
+    struct bh_drv_buf bufs[3] = {conf_buf(conf, out, cut), conf_buf(conf, out + cut, len - cut),
+                                 conf_buf(conf, in, 8)};
+    uint32_t used;
+
+    memcpy(out, bytes, len);
+    memset(in, 0xee, 8);
+    conf_submit(conf, queue, bufs, 2, 1, in);
+    CONF_CHECK(conf, conf_wait(conf, queue, &used) == in);
+    CONF_SAME(conf, used, 1);
+    CONF_SAME(conf, in[1], 0xee);
+    return in[0];
+}
+
+static void commands_are_answered(struct conf *conf)
+{
+    static const struct bh_features with_control = {
+        {1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_CTRL_VQ | 1u << VIRTIO_NET_F_CTRL_RX |
+             1u << VIRTIO_NET_F_CTRL_VLAN | 1u << VIRTIO_NET_F_CTRL_MAC_ADDR,
+         0, 0, 0}};
+    static const uint8_t
+        promiscuous[] = {VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, 1},
+        address[] = {VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, 2, 0, 0, 0, 0, 5},
+        tables[] =
+            {VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, 1, 0, 0, 0, 2, 0, 0, 0, 0, 6, 0, 0, 0, 0},
+        short_tables[] =
+            {VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, 2, 0, 0, 0, 2, 0, 0, 0, 0, 6, 0, 0, 0, 0},
+        unknown[] = {200, 1, 2, 3}, pairs[] = {VIRTIO_NET_CTRL_MQ, 0, 1, 0};
+    struct virtio_net_config config = {{0}};
+    const unsigned queue = 2; /* MQ is not negotiated [virtio-1.4 5.1.2] */
+
+    conf_up(conf, 16, &with_control);
+    if (!bh_features_has(&conf->features, VIRTIO_NET_F_CTRL_VQ))
+        conf_skip(conf, "the device has no control queue");
+    for (uint32_t cut = 1; cut < sizeof(promiscuous); cut++)
+        CONF_SAME(conf, command(conf, queue, promiscuous, sizeof(promiscuous), cut), VIRTIO_NET_OK);
+    CONF_SAME(conf, command(conf, queue, tables, sizeof(tables), 9), VIRTIO_NET_OK);
+    CONF_SAME(conf, command(conf, queue, short_tables, sizeof(short_tables), 2), VIRTIO_NET_ERR);
+    CONF_SAME(conf, command(conf, queue, unknown, sizeof(unknown), 1), VIRTIO_NET_ERR);
+    CONF_SAME(conf, command(conf, queue, pairs, sizeof(pairs), 2), VIRTIO_NET_ERR);
+    CONF_SAME(conf, command(conf, queue, address, sizeof(address), 5), VIRTIO_NET_OK);
+    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, sizeof(config)), BH_OK);
+    CONF_CHECK(conf, memcmp(config.mac, address + 2, 6) ==
+                         0); /* before the command was used [virtio-1.4 5.1.6.5.2.1] */
+}
+
 static void config_is_consistent(struct conf *conf)
 {
     struct virtio_net_config config = {{0}};
@@ -153,6 +202,7 @@ static const struct conf_case cases[] = {
     {"config_is_consistent", "5.1.4", config_is_consistent},
     {"a_packet_is_sent_and_its_answer_received", "5.1.6, 5.1.6.4", a_packet_is_sent_and_its_answer_received},
     {"packets_without_receive_buffers_do_no_harm", "5.1.6.3", packets_without_receive_buffers_do_no_harm},
+    {"commands_are_answered", "5.1.6.5", commands_are_answered},
     {"runts_and_giants_do_no_harm", "5.1.6.2", runts_and_giants_do_no_harm},
     {NULL, NULL, NULL},
 };

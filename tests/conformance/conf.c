@@ -154,15 +154,19 @@ void conf_quiet(struct conf *conf, unsigned index, int ms)
 
 void conf_wait_broken(struct conf *conf, unsigned index)
 {
+    conf->may_close = true;
     for (int waited = 0; waited <= conf->patience_ms; waited += STEP_MS) {
         uint8_t status = 0;
         int err = conf->side->ops->wait(conf->side, STEP_MS);
 
         CONF_CHECK(conf, err == BH_OK);
-        if (conf->side->ops->errors(conf->side, index))
+        if (conf->side->ops->errors(conf->side, index) ||
+            (conf->side->ops->get_status(conf->side, &status) == BH_OK && (status & BH_STATUS_NEEDS_RESET))) {
+            conf->may_close = false;
             return;
-        if (conf->side->ops->get_status(conf->side, &status) == BH_OK && (status & BH_STATUS_NEEDS_RESET))
-            return;
+        }
     }
+    if (conf->plan->connect)
+        conf_skip(conf, "it puts up with the malformed ring");
     conf_fail(conf, "queue %u: the device did not give up a malformed ring", index);
 }

@@ -20,7 +20,8 @@
 #include <bulkhead/impl/hosted_class.h>
 #include <setjmp.h>
 
-#define CONF_QUEUES 8u
+#define CONF_QUEUES     8u
+#define CONF_CONFIG_MAX 128u
 
 struct conf_side;
 
@@ -83,6 +84,7 @@ struct conf {
     int patience_ms;
     jmp_buf leave;
     bool skipped;
+    bool may_close; /* a stranger may end the connection now, and the case with it */
     char why[256];
 };
 
@@ -99,7 +101,8 @@ struct conf_class {
     void (*ping)(struct conf *conf); /* one good request from end to end */
     uint16_t ping_descs;             /* descriptors that it takes without indirect tables */
     unsigned ping_queue;
-    uint32_t config_bytes;         /* what a driver may read of config space; 0: there is none */
+    uint32_t
+        config_bytes; /* what a driver may read of config space, at most CONF_CONFIG_MAX; 0: there is none */
     const struct conf_case *cases; /* ends with a NULL name */
 };
 
@@ -137,7 +140,10 @@ void conf_submit(struct conf *conf, unsigned index, const struct bh_drv_buf *buf
 void *conf_wait(struct conf *conf, unsigned index, uint32_t *len);
 /* Nothing must be used within `ms`. */
 void conf_quiet(struct conf *conf, unsigned index, int ms);
-/* The device must give the queue up: NEEDS_RESET or an error signal, within patience. */
+/*
+ * The device must give the queue up: NEEDS_RESET or an error signal, within patience. The specification leaves open what
+ * becomes of a malformed ring: a stranger may close the connection, or put up with it, which is told.
+ */
 void conf_wait_broken(struct conf *conf, unsigned index);
 
 #endif

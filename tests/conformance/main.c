@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The conformance suite's runner: one class over one transport and one ring layout, all feature sets; prints TAP.
+ * The conformance suite's runner, bulkhead-conform: one class, over one transport, in both ring layouts and every
+ * feature set, each case on a fresh device.
  */
 #include "tests/conformance/conf.h"
+#include "tests/conformance/options.h"
+#include "tests/conformance/report.h"
 
-#include <getopt.h>
+#include <bulkhead/impl/diag.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +16,8 @@
 
 #define GUEST_BASE 0x40000000u
 #define GUEST_SIZE (16u << 20)
+
+enum { EXIT_CONFORMS, EXIT_FAILURES, EXIT_USAGE };
 
 static const struct conf_class *const classes[] = {
     &conf_rng,
@@ -34,74 +39,94 @@ static const struct feature_set feature_sets[] = {
 };
 
 struct run {
+    struct conf_options options;
     const struct conf_class *class;
     struct conf_plan plan;
-    bool vhost, packed;
-    const char *only_set, *only_part, *only_case;
-    char *scratch_option; /* "blk-file:8388608" */
+    struct conf_report report;
+    void *values; /* of the class's options */
     char scratch_path[64], scratch_word[128];
-    unsigned tests, failures;
 };
 
-static void usage(void)
+/* --- running ------------------------------------------------------------------------------------------------ */
+
+static int open_device(const struct run *run, struct conf *conf)
 {
-    puts("conform --class=CLASS [--transport=pipe|vhost-user] [--ring=split|packed] [--features=SET]\n"
-         "        [--part=common|ring|class] [--case=NAME]\n"
-         "        [--exec=PROGRAM | --connect=SOCKET] [--scratch=OPTION:BYTES] [--sim=SEED] "
-         "[--list] [-- "
-         "CLASS-OPTION...]\n"
-         "--scratch makes a file of so many bytes, names it to the class as --OPTION, and removes it.\n"
-         "--sim (pipe): translations of guest memory are pending, split and forgotten, as the seed has it.");
+    int err = bh_drv_guest_create(&conf->guest, bh_daddr(GUEST_BASE), GUEST_SIZE);
+    if (err)
+        return err;
+    err = run->options.pipe ? conf_open_pipe(&run->plan, &conf->guest, &conf->side)
+                            : conf_open_vhost(&run->plan, &conf->guest, &conf->side);
+    if (err)
+        bh_drv_guest_destroy(&conf->guest);
+    return err;
+}
+
+static void close_device(struct conf *conf)
+{
+    conf->side->ops->close(conf->side);
+    for (unsigned i = 0; i < CONF_QUEUES; i++)
+        bh_drv_queue_destroy(&conf->queue[i]);
+    bh_drv_guest_destroy(&conf->guest);
 }
 
 /* One case on one fresh device. */
-static void run_case(struct run *run, const struct feature_set *set, const struct conf_case *one)
+static void run_case(struct run *run, bool packed, const struct feature_set *set, const struct conf_case *one)
 {
     struct conf conf = {.plan = &run->plan, .class = run->class, .patience_ms = 5000};
-    int err;
-
+    struct conf_result result = {.ring = packed ? "packed" : "split",
+                                 .features = set->name,
+                                 .name = one->name,
+                                 .section = one->section};
     bh_features_set(&conf.wanted, BH_F_VERSION_1);
-    if (run->packed)
+    if (packed)
         bh_features_set(&conf.wanted, BH_F_RING_PACKED);
     for (unsigned i = 0; i < set->count; i++)
         bh_features_set(&conf.wanted, set->bits[i]);
-    run->tests++;
-    err = bh_drv_guest_create(&conf.guest, bh_daddr(GUEST_BASE), GUEST_SIZE);
-    if (!err)
-        err = run->vhost ? conf_open_vhost(&run->plan, &conf.guest, &conf.side)
-                         : conf_open_pipe(&run->plan, &conf.guest, &conf.side);
+    const int err = open_device(run, &conf);
     if (err) {
-        run->failures++;
-        printf("not ok %u - %s: %s (no device: %d)\n", run->tests, set->name, one->name, err);
-        bh_drv_guest_destroy(&conf.guest);
+        result.verdict = CONF_FAILED;
+        snprintf(result.why, sizeof(result.why), "there is no device to judge: %s", bh_err_text(err));
+        conf_report_add(&run->report, &result);
         return;
     }
-    if (setjmp(conf.leave) == 0) {
+    if (setjmp(conf.leave) == 0)
         one->run(&conf);
-        printf("ok %u - %s: %s [%s]\n", run->tests, set->name, one->name, one->section);
-    } else if (conf.skipped) {
-        printf("ok %u - %s: %s # SKIP %s\n", run->tests, set->name, one->name, conf.why);
-    } else {
-        run->failures++;
-        printf("not ok %u - %s: %s [%s]\n# %s\n", run->tests, set->name, one->name, one->section, conf.why);
-    }
-    fflush(stdout);
-    conf.side->ops->close(conf.side);
-    for (unsigned i = 0; i < CONF_QUEUES; i++)
-        bh_drv_queue_destroy(&conf.queue[i]);
-    bh_drv_guest_destroy(&conf.guest);
+    else if (conf.skipped)
+        result.verdict = CONF_SKIPPED;
+    else if (conf.may_close && run->plan.connect && conf.side->ops->wait(conf.side, 0) == BH_ERR_CLOSED)
+        snprintf(conf.why, sizeof(conf.why), "it closes the connection");
+    else
+        result.verdict = CONF_FAILED;
+    snprintf(result.why, sizeof(result.why), "%s", conf.why);
+    conf_report_add(&run->report, &result);
+    close_device(&conf);
 }
 
-static void run_cases(struct run *run, const struct feature_set *set, const char *part,
+static void run_cases(struct run *run, bool packed, const struct feature_set *set, int part,
                       const struct conf_case *cases)
 {
-    if (run->only_part && strcmp(run->only_part, part) != 0)
+    if (run->options.part != CONF_PART_ALL && run->options.part != part)
         return;
-    for (; cases->name; cases++) {
-        if (!run->only_case || strcmp(run->only_case, cases->name) == 0)
-            run_case(run, set, cases);
+    for (; cases->name; cases++)
+        if (!run->options.only_case || strcmp(run->options.only_case, cases->name) == 0)
+            run_case(run, packed, set, cases);
+}
+
+static void run_layout(struct run *run, bool packed)
+{
+    if (run->options.ring != CONF_RING_BOTH && (run->options.ring == CONF_RING_PACKED) != packed)
+        return;
+    for (unsigned s = 0; s < BH_COUNT(feature_sets); s++) {
+        const struct feature_set *set = &feature_sets[s];
+        if (run->options.features && strcmp(run->options.features, set->name) != 0)
+            continue;
+        run_cases(run, packed, set, CONF_PART_COMMON, conf_common_cases);
+        run_cases(run, packed, set, CONF_PART_RING, conf_ring_cases);
+        run_cases(run, packed, set, CONF_PART_CLASS, run->class->cases);
     }
 }
+
+/* --- what is to be run -------------------------------------------------------------------------------------- */
 
 static void list(const struct conf_case *cases)
 {
@@ -109,68 +134,39 @@ static void list(const struct conf_case *cases)
         printf("%s [%s]\n", cases->name, cases->section);
 }
 
-static int parse(struct run *run, int argc, char **argv, bool *only_list)
-{
-    static const struct option options[] = {
-        {"class", 1, NULL, 'c'},    {"transport", 1, NULL, 't'}, {"ring", 1, NULL, 'r'},
-        {"features", 1, NULL, 'f'}, {"case", 1, NULL, 'n'},      {"exec", 1, NULL, 'x'},
-        {"sim", 1, NULL, 'm'},      {"part", 1, NULL, 'p'},      {"connect", 1, NULL, 'o'},
-        {"scratch", 1, NULL, 's'},  {"list", 0, NULL, 'l'},      {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            for (unsigned i = 0; i < BH_COUNT(classes); i++)
-                run->class = strcmp(classes[i]->name, optarg) == 0 ? classes[i] : run->class;
-            break;
-        case 't': run->vhost = strcmp(optarg, "vhost-user") == 0; break;
-        case 'r': run->packed = strcmp(optarg, "packed") == 0; break;
-        case 'f': run->only_set = optarg; break;
-        case 'n': run->only_case = optarg; break;
-        case 'x': run->plan.program = optarg; break;
-        case 's': run->scratch_option = optarg; break;
-        case 'o': run->plan.connect = optarg; break;
-        case 'p': run->only_part = optarg; break;
-        case 'm': run->plan.sim_seed = strtoull(optarg, NULL, 0); break;
-        case 'l': *only_list = true; break;
-        default: return -1;
-        }
-    }
-    return run->class ? optind : -1;
-}
-
 static int make_scratch(struct run *run)
 {
-    char *bytes = strchr(run->scratch_option, ':');
-    int fd;
-
-    if (!bytes)
+    char *bytes = strchr(run->options.scratch, ':');
+    if (!bytes) {
+        bh_error(NULL, NULL, "such as --scratch=blk-file:8388608", "--scratch has no size");
         return BH_ERR_INVAL;
+    }
     *bytes++ = '\0';
     snprintf(run->scratch_path, sizeof(run->scratch_path), "/tmp/bulkhead-conform-XXXXXX");
-    fd = mkstemp(run->scratch_path);
-    if (fd < 0)
-        return BH_ERR_IO;
-    run->plan.scratch = run->scratch_path;
-    snprintf(run->scratch_word, sizeof(run->scratch_word), "--%s=%s", run->scratch_option, run->scratch_path);
-    bytes = ftruncate(fd, strtoll(bytes, NULL, 0)) ? NULL : bytes;
-    close(fd);
-    return bytes ? BH_OK : BH_ERR_IO;
+    const int fd = mkstemp(run->scratch_path);
+    const bool made = fd >= 0 && ftruncate(fd, strtoll(bytes, NULL, 0)) == 0;
+    if (fd >= 0) {
+        run->plan.scratch = run->scratch_path;
+        close(fd);
+    }
+    if (!made)
+        bh_error(NULL, NULL, NULL, "the scratch file cannot be made in /tmp");
+    snprintf(run->scratch_word, sizeof(run->scratch_word), "--%s=%s", run->options.scratch,
+             run->scratch_path);
+    return made ? BH_OK : BH_ERR_IO;
 }
 
 /* The class's options, from the command line or the class's own. argv[0] is not looked at by the parser. */
-static int take_options(struct run *run, int count, char **words, void **values)
+static int take_class_options(struct run *run, int count, char **words)
 {
     const struct bh_option *table = run->class->hosted->options;
     char **argv = calloc((size_t)count + 64, sizeof(*argv));
     int argc = 1, next;
 
-    *values = calloc(1, run->class->hosted->values_size);
-    if (!argv || !*values)
+    run->values = calloc(1, run->class->hosted->values_size);
+    if (!argv || !run->values)
         return BH_ERR_NOMEM;
-    argv[0] = (char *)"conform";
+    argv[0] = (char *)"bulkhead-conform";
     for (int i = 0; i < count; i++)
         argv[argc++] = words[i];
     for (unsigned i = 0; count == 0 && !run->plan.scratch && run->class->arguments[i]; i++)
@@ -178,48 +174,91 @@ static int take_options(struct run *run, int count, char **words, void **values)
     if (run->plan.scratch)
         argv[argc++] = run->scratch_word;
     run->plan.arguments = argv + 1;
-    run->plan.values = *values;
-    struct bh_option_set sets[] = {{table, *values, NULL}, {NULL, NULL, NULL}};
-    int err = bh_options_init(table, *values);
+    run->plan.values = run->values;
+    const struct bh_option_set sets[] = {{table, run->values, NULL}, {NULL, NULL, NULL}};
+    const int err = bh_options_init(table, run->values);
 
-    return err ? err : bh_options_parse(sets, argc, argv, &next, bh_diag_default());
+    return err ? err : bh_options_parse(sets, argc, argv, &next, NULL);
+}
+
+static int choose(struct run *run)
+{
+    const struct conf_options *options = &run->options;
+    for (unsigned i = 0; options->class_name && i < BH_COUNT(classes); i++)
+        if (strcmp(classes[i]->name, options->class_name) == 0)
+            run->class = classes[i];
+    if (!run->class) {
+        bh_error(NULL, NULL, "say --class=rng, blk, console or net", "there are cases for no class \"%s\"",
+                 options->class_name ? options->class_name : "");
+        return BH_ERR_INVAL;
+    }
+    if (!options->list && (options->socket_path != NULL) + (options->program != NULL) + options->pipe != 1) {
+        bh_error(NULL, NULL, "say --socket-path=PATH",
+                 "one device is to be judged: a socket's, a program's, or ours");
+        return BH_ERR_INVAL;
+    }
+    run->plan.hosted = run->class->hosted;
+    run->plan.connect = options->socket_path;
+    run->plan.program = options->program;
+    run->plan.sim_seed = options->sim_seed;
+    run->report = (struct conf_report){.form = options->tap    ? CONF_TAP
+                                               : options->json ? CONF_JSON
+                                                               : CONF_TEXT,
+                                       .class_name = run->class->name,
+                                       .device = options->pipe      ? "pipe"
+                                                 : options->program ? options->program
+                                                                    : options->socket_path};
+    return BH_OK;
+}
+
+static int judge(struct run *run)
+{
+    if (run->options.list) {
+        list(conf_common_cases);
+        list(conf_ring_cases);
+        list(run->class->cases);
+        return EXIT_CONFORMS;
+    }
+    run_layout(run, false);
+    run_layout(run, true);
+    if (!conf_report_end(&run->report, run->options.junit)) {
+        bh_error(NULL, NULL, NULL, "%s cannot be written", run->options.junit);
+        return EXIT_USAGE;
+    }
+    if (run->report.count == 0) {
+        bh_error(NULL, NULL, "--list shows them; the feature sets are in --help",
+                 "no case of that name or set");
+        return EXIT_USAGE;
+    }
+    return run->report.verdicts[CONF_FAILED] ? EXIT_FAILURES : EXIT_CONFORMS;
 }
 
 int main(int argc, char **argv)
 {
     struct run run = {0};
-    bool only_list = false;
-    void *values = NULL;
-    int rest = parse(&run, argc, argv, &only_list);
+    const struct bh_option_set sets[] = {{conf_options, &run.options, NULL}, {NULL, NULL, NULL}};
+    int rest, status = EXIT_USAGE;
 
-    if (rest < 0) {
-        usage();
-        return 2;
-    }
-    if (only_list) {
-        list(conf_common_cases);
-        list(conf_ring_cases);
-        list(run.class->cases);
-        return 0;
-    }
     signal(SIGPIPE, SIG_IGN);
-    run.plan.hosted = run.class->hosted;
-    if (run.scratch_option && make_scratch(&run))
-        return 2;
-    if (take_options(&run, argc - rest, argv + rest, &values))
-        return 2;
-    for (unsigned s = 0; s < BH_COUNT(feature_sets); s++) {
-        if (run.only_set && strcmp(run.only_set, feature_sets[s].name) != 0)
-            continue;
-        run_cases(&run, &feature_sets[s], "common", conf_common_cases);
-        run_cases(&run, &feature_sets[s], "ring", conf_ring_cases);
-        run_cases(&run, &feature_sets[s], "class", run.class->cases);
+    if (bh_options_init(conf_options, &run.options) || bh_options_parse(sets, argc, argv, &rest, NULL))
+        return EXIT_USAGE;
+    if (run.options.help) {
+        printf("usage: bulkhead conform --class=CLASS --socket-path=PATH [--option=value...]\n\n");
+        fflush(stdout);
+        bh_options_help(sets, STDOUT_FILENO);
+        status = EXIT_CONFORMS;
+    } else if (!choose(&run) && (!run.options.scratch || !make_scratch(&run)) &&
+               !take_class_options(&run, argc - rest, argv + rest)) {
+        status = judge(&run);
     }
-    printf("1..%u\n", run.tests);
     if (run.plan.scratch)
         unlink(run.plan.scratch);
-    bh_options_fini(run.class->hosted->options, values);
-    free(values);
-    free((void *)(run.plan.arguments - 1));
-    return run.failures || !run.tests ? 1 : 0;
+    if (run.values)
+        bh_options_fini(run.class->hosted->options, run.values);
+    free(run.values);
+    if (run.plan.arguments)
+        free((void *)(run.plan.arguments - 1));
+    conf_report_free(&run.report);
+    bh_options_fini(conf_options, &run.options);
+    return status;
 }

@@ -62,6 +62,7 @@ static size_t console_read(struct bh_console_port *port, const struct bh_seg *se
     return given;
 }
 
+#define NET_PAIRS 2u
 static struct bh_net_arrival waiting; /* the frame for the guest */
 static uint8_t frame_bytes[4096];
 
@@ -203,8 +204,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct bh_rng_source_ops source_ops = {.fill = fill};
     static const struct bh_console_port_ops console_ops = {.write = console_write, .read = console_read};
     static const struct bh_netport_ops net_ops = {.send = net_send, .peek = net_peek, .drop = net_drop};
-    static struct bh_virtq net_queues[BH_NET_QUEUES(1)];
-    static struct bh_net_pair net_pair;
+    static struct bh_virtq net_queues[BH_NET_QUEUES(NET_PAIRS)];
+    static struct bh_net_pair net_pairs[NET_PAIRS];
+    static const uint8_t queue_counts[] = {1, 2, BH_NET_QUEUES(NET_PAIRS)};
     static struct bh_virtq console_queues[BH_CONSOLE_QUEUES(3)];
     static struct bh_console_channel console_channels[3];
     static union any any;
@@ -213,7 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .frame_max = 1518,
                                  .offloads = BH_NET_HOST_OFFLOADS | BH_NET_GUEST_OFFLOADS,
                                  .link_up = true};
-    const struct bh_net_setup setup = {.mac = {2}, .mtu = 1500};
+    const struct bh_net_setup setup = {.mac = {2}, .mtu = 1500, .hash_report = true, .rss = true};
     struct class_rig rig;
     struct bh_device *dev;
     unsigned token = 0;
@@ -224,7 +226,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t set_up = take();
     const bool multiport = set_up % 3 == 1 && set_up & 0x10;
     console = NULL;
-    class_rig_open(&rig, set_up % 3 == 0 ? 1 : BH_CONSOLE_QUEUES(multiport ? 3 : 1), 64, BH_NET_SEGS);
+    class_rig_open(&rig, set_up % 3 == 1 ? BH_CONSOLE_QUEUES(multiport ? 3 : 1) : queue_counts[set_up % 3],
+                   64, BH_NET_SEGS);
     switch (set_up % 3) {
     case 0:
         bh_rng_init(&any.rng, &rig.mem, rig.memory, &source);
@@ -246,10 +249,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dev = &console->dev;
         break;
     default:
-        bh_net_init(&any.net, &rig.mem,
-                    &(struct bh_net_memory){
-                        .pair_count = 1, .pairs = &net_pair, .queues = net_queues, .memory = rig.memory},
-                    &netport, &setup);
+        bh_net_init(
+            &any.net, &rig.mem,
+            &(struct bh_net_memory){
+                .pair_count = NET_PAIRS, .pairs = net_pairs, .queues = net_queues, .memory = rig.memory},
+            &netport, &setup);
         dev = &any.net.dev;
         break;
     }

@@ -54,7 +54,7 @@ static struct system *create(int owner_fd)
     system->plan = &plan;
     system->engine = &engine;
     system->sink.emit = quiet;
-    system->notify_fd = system->control_fd = -1;
+    system->control_fd = -1;
     system->began_ns = bh_loop_now();
     if (units_create(system))
         abort();

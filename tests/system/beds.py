@@ -18,8 +18,9 @@ from bedlib import cpio, pieces
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("BULKHEAD_BUILD", TOP / "build"))
 FULL = bool(os.environ.get("BULKHEAD_FULL"))
-VIRTIO_ID = {"net": 1, "blk": 2, "console": 3, "rng": 4}
+VIRTIO_ID = {"net": 1, "blk": 2, "console": 3, "rng": 4, "vsock": 19}
 RING_PACKED, EVENT_IDX, INDIRECT_DESC = 34, 29, 28
+VSOCK_SEQPACKET = 1
 # What a backend withholds, and what a driver may then accept of the features that change how a ring is used.
 FEATURES = {"all": ((), {EVENT_IDX, INDIRECT_DESC}),
             "no-event-idx": (("-event_idx",), {INDIRECT_DESC}),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two QEMUs and a guest that moves from one to the other: their monitors, and a peer between QEMU and a backend."""
+"""Two QEMUs and a guest that moves from one to the other: their monitors. And a peer between QEMU and a backend, which
+sees what is said."""
 import array
+import collections
 import json
 import os
 import selectors
@@ -9,7 +11,7 @@ import struct
 import threading
 import time
 
-SET_FEATURES, SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE = 2, 42, 43
+SET_FEATURES, IOTLB_MSG, SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE = 2, 22, 42, 43
 LOG_ALL = 1 << 26
 
 
@@ -76,7 +78,7 @@ class Between:
         self.listener.listen(1)
         self.stop_ends = socket.socketpair()
         self.stripped = 0
-        self.requests = set()  # that the front-end made
+        self.requests = collections.Counter()  # that the front-end made
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -103,7 +105,7 @@ class Between:
             return False
         request = struct.unpack_from("=I", data)[0]
         if from_front:
-            self.requests.add(request)
+            self.requests[request] += 1
         if from_front and request == SET_FEATURES:
             features = struct.unpack_from("=Q", data, 12)[0]
             self.stripped += bool(features & self.without)

@@ -113,6 +113,54 @@ def test_entropy_keeps_coming(programs, keep, version):
     rng.check()
 
 
+class Talk:
+    """The host's end of a console: sends numbered lines, a few at a time, and keeps what it hears."""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair()
+        self.heard, self.sent = b"", []
+        self.enough = threading.Event()
+        self.threads = [threading.Thread(target=run, daemon=True) for run in (self.hear, self.send)]
+        for thread in self.threads:
+            thread.start()
+
+    def hear(self):
+        while not re.search(rb"\nlines: \d+\r?\n", self.heard):
+            data = self.ours.recv(65536)
+            if not data:
+                return
+            self.heard += data
+
+    def send(self):
+        while not self.heard:
+            time.sleep(0.05)
+        while not self.enough.wait(0.02):
+            self.sent.append(f"{len(self.sent)} from the host to the guest")
+            self.ours.sendall(self.sent[-1].encode() + b"\n")
+        self.ours.sendall(b"enough\n")
+
+    def whole(self):
+        for thread in self.threads:
+            thread.join(30)
+        count = int(re.search(rb"\nlines: (\d+)", self.heard).group(1))
+        said = [f"line {number} of a text that is long enough to be cut somewhere" for number in range(1, count + 1)]
+        return "\n".join([*said, f"lines: {count}", ""])
+
+
+def test_console_loses_nothing(programs, keep):
+    qemu = need("qemu-11")
+    talk = Talk()
+    console = keep("console", "--port=stdio", stream=talk.theirs)
+    verdict = run_qemu(programs, qemu, "recover-console", vhost_user("console", console.socket_path, "qemu-11"),
+                       during=kill_under_load(programs, console, KILLS_OF_OTHERS, lambda process: talk.enough.set()))
+    whole = talk.whole()
+    heard = re.findall(r"^bulkhead-heard: (.*)$", verdict.output, re.MULTILINE)
+    assert talk.heard.decode() == whole, "what the guest said did not come whole"
+    assert heard == talk.sent, "what the host said did not come whole"
+    assert console.starts > KILLS_OF_OTHERS
+    console.check()
+
+
 @pytest.mark.parametrize("version,ring", matrix(("qemu-11", "packed")))
 def test_net_goes_on(programs, keep, host, version, ring):
     qemu = need(version)

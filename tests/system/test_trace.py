@@ -48,7 +48,9 @@ def test_gdb_counts_at_the_probes_what_the_counters_say(programs, backend, image
     script, control = folder / "gdb.script", folder / "control"
     script.write_text(SCRIPT)
     disk = backend("blk", f"--blk-file={image}", UML_FEATURES, f"--control={control}")
-    gdb = programs.start(["gdb", "-q", "-batch", "-nx", "-p", str(disk.pid), "-x", str(script)], "gdb")
+    # The process sees no files in its sandbox: gdb is told where they are.
+    gdb = programs.start(["gdb", "-q", "-batch", "-nx", "-iex", "set sysroot /", "-p", str(disk.pid), "-x", str(script),
+                          str(backend_program("blk"))], "gdb")
     deadline = time.monotonic() + 20
     while "tracing" not in programs.log("gdb"):
         assert gdb.poll() is None, programs.log("gdb")

@@ -11,7 +11,7 @@
 #include "driver/guest.h"
 #include "transports/pipe/pipe.h"
 
-#define CLASS_RIG_QUEUES 8u
+#define CLASS_RIG_QUEUES 9u
 #define CLASS_RIG_SIZE   64u
 #define CLASS_RIG_BYTES  (1u << 20)
 

@@ -33,6 +33,8 @@ expect bulkhead device bl -- blk
 expect bulkhead device blk --blk -- --blk-file=
 expect bulkhead device blk --cache = wr -- writeback
 expect bulkhead st -- stat
+expect bulkhead blk res -- resize
+expect bulkhead blk resize linux-a.disk --sh -- --shrink
 expect bulkhead stat --wa -- --watch
 expect bulkhead-net --soc -- --socket-path=
 expect bulkhead-blk --cache = -- writeback

@@ -50,12 +50,13 @@ static int setup(void **state)
     bed->system.units = bed->units;
     bed->system.live = bed->live;
     bed->system.table.unit_count = DEVICES;
-    for (uint16_t i = 0; i < DEVICES; i++) {
+    for (int i = 0; i < DEVICES; i++) {
         struct unit *unit = &bed->units[i];
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         bed->devices[i].class_name = (char *)"rng";
-        *unit = (struct unit){.system = &bed->system, .index = i, .plan_index = i, .process.pid = 1};
-        snprintf(unit->name, sizeof(unit->name), "a.d%d", (int)i);
+        *unit = (struct unit){
+            .system = &bed->system, .index = (uint16_t)i, .plan_index = (uint32_t)i, .process.pid = 1};
+        snprintf(unit->name, sizeof(unit->name), "a.d%d", i);
         snprintf(address.sun_path, sizeof(address.sun_path), "%s.ctl", unit->name);
         unit->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_int_equal(bind(unit->control_fd, (struct sockaddr *)&address, sizeof(address)), 0);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The class net against a port in the test's hand.
+ * The class net's data queues against a port in the test's hand.
  */
-#include "devices/net/net.h"
-#include "tests/unit/class_rig.h"
+#include "tests/unit/net_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,139 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define RX     VIRTIO_NET_RECEIVEQ
-#define TX     VIRTIO_NET_TRANSMITQ
-#define HEADER ((uint32_t)sizeof(struct virtio_net_hdr))
-
-struct bed {
-    struct bh_netport port;
-    unsigned room; /* frames that the port takes */
-    unsigned sent;
-    uint32_t sent_len; /* of the last one */
-    struct virtio_net_hdr sent_header;
-    struct bh_net_arrival waiting[8]; /* frames for the guest: byte i is i */
-    unsigned waiting_count, dropped;
-    uint64_t accepted;
-    unsigned attached; /* a bit a pair */
-    struct class_rig rig;
-    struct bh_net net;
-    struct bh_virtq queues[BH_NET_QUEUES(1)];
-    struct bh_net_pair pair;
-};
-
-static struct bed *bed_of(struct bh_netport *port)
-{
-    return BH_CONTAINER(port, struct bed, port);
-}
-
-static unsigned port_send(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
-                          unsigned count)
-{
-    struct bed *bed = bed_of(port);
-    unsigned taken = count < bed->room ? count : bed->room;
-
-    bed->room -= taken;
-    bed->sent += taken;
-    if (taken) {
-        bed->sent_len = frames[taken - 1].len;
-        bed->sent_header = frames[taken - 1].header;
-    }
-    return taken;
-}
-
-static const struct bh_net_arrival *port_peek(struct bh_netport *port, unsigned pair)
-{
-    struct bed *bed = bed_of(port);
-    return bed->waiting_count ? &bed->waiting[0] : NULL;
-}
-
-static void port_drop(struct bh_netport *port, unsigned pair)
-{
-    struct bed *bed = bed_of(port);
-
-    bed->dropped++;
-    bed->waiting_count--;
-    memmove(bed->waiting, bed->waiting + 1, sizeof(bed->waiting) - sizeof(bed->waiting[0]));
-}
-
-static void port_accept(struct bh_netport *port, uint64_t offloads)
-{
-    bed_of(port)->accepted = offloads;
-}
-
-static void port_attach(struct bh_netport *port, unsigned pair, bool on)
-{
-    bed_of(port)->attached ^= 1u << pair;
-    assert_int_equal(bed_of(port)->attached >> pair & 1u, on);
-}
-
-static const struct bh_netport_ops ops = {
-    .send = port_send, .peek = port_peek, .drop = port_drop, .accept = port_accept, .attach = port_attach};
-
-static struct bh_net_arrival *arrive(struct bed *bed, uint32_t len)
-{
-    static uint8_t bytes[BH_NET_GSO_BYTES + 1];
-    struct bh_net_arrival *arrival = &bed->waiting[bed->waiting_count++];
-
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (uint8_t)i;
-    *arrival = (struct bh_net_arrival){.bytes = bytes, .len = len};
-    return arrival;
-}
-
-static struct bed *bed_with(uint64_t offloads, uint64_t without)
-{
-    static const struct bh_net_setup setup = {.mac = {2, 0, 0, 0, 0, 9}, .mtu = 1500};
-    struct bed *bed = calloc(1, sizeof(*bed));
-
-    assert_non_null(bed);
-    bed->port = (struct bh_netport){
-        .ops = &ops, .frame_max = BH_NET_FRAME_BYTES(1500), .offloads = offloads, .link_up = true};
-    bed->room = 1000;
-    class_rig_open(&bed->rig, BH_NET_QUEUES(1), BH_NET_CHAINS, BH_NET_SEGS);
-    const struct bh_net_memory memory = {
-        .pair_count = 1, .pairs = &bed->pair, .queues = bed->queues, .memory = bed->rig.memory};
-    bh_net_init(&bed->net, &bed->rig.mem, &memory, &bed->port, &setup);
-    class_rig_start(&bed->rig, &bed->net.dev, false, without);
-    return bed;
-}
-
-static struct bed *bed_new(bool mergeable)
-{
-    return bed_with(0, mergeable ? 0 : 1ull << VIRTIO_NET_F_MRG_RXBUF);
-}
-
-static void bed_free(struct bed *bed)
-{
-    class_rig_close(&bed->rig);
-    free(bed);
-}
-
-/* A frame of `len` bytes behind a zero header. */
-static uint8_t *transmit(struct bed *bed, uint32_t len)
-{
-    uint8_t *packet = class_rig_alloc(&bed->rig, HEADER + len);
-    memset(packet, 0, HEADER + len);
-    assert_int_equal(class_rig_add(&bed->rig, TX, packet, HEADER + len, NULL, 0, packet), BH_OK);
-    return packet;
-}
-
-static uint8_t *give_buffer(struct bed *bed, uint32_t len)
-{
-    uint8_t *buffer = class_rig_alloc(&bed->rig, len);
-    assert_int_equal(class_rig_add(&bed->rig, RX, NULL, 0, buffer, len, buffer), BH_OK);
-    return buffer;
-}
-
-static unsigned used_count(struct bed *bed, unsigned queue)
-{
-    unsigned count = 0;
-    uint32_t len;
-    while (class_rig_get(&bed->rig, queue, &len))
-        count++;
-    return count;
-}
 
 static void full_port_holds_frames_in_order(void **state)
 {
@@ -214,7 +80,7 @@ static void frame_is_spread_over_merged_buffers(void **state)
 
     for (unsigned i = 0; i < 4; i++)
         buffers[i] = give_buffer(bed, 40);
-    arrive(bed, 100); /* and 12 of header: three buffers of 40 */
+    arrive(bed, NULL, 100); /* and 12 of header: three buffers of 40 */
     bed->port.readable(&bed->port, 0);
     class_rig_run(&bed->rig);
     for (unsigned i = 0; i < 3; i++) {
@@ -234,7 +100,7 @@ static void frame_waits_for_enough_buffers_at_rest(void **state)
     uint32_t used;
 
     give_buffer(bed, 40);
-    arrive(bed, 100);
+    arrive(bed, NULL, 100);
     class_rig_run(&bed->rig); /* which asserts that it comes to rest */
     assert_null(class_rig_get(&bed->rig, RX, &used));
     assert_int_equal(bed->waiting_count, 1);
@@ -251,8 +117,8 @@ static void frame_too_large_for_its_buffer_is_dropped_the_buffer_kept(void **sta
     uint8_t *buffer = give_buffer(bed, 80);
     uint32_t used;
 
-    arrive(bed, 100);
-    arrive(bed, 60);
+    arrive(bed, NULL, 100);
+    arrive(bed, NULL, 60);
     bed->port.readable(&bed->port, 0);
     class_rig_run(&bed->rig);
     assert_int_equal(bed->dropped, 2);
@@ -268,7 +134,7 @@ static void frame_too_large_for_its_buffer_is_dropped_the_buffer_kept(void **sta
 
 static void offloads_of_the_port_are_offered_and_passed_on(void **state)
 {
-    struct bed *bed = bed_with(OFFLOADS, 0);
+    struct bed *bed = bed_with(&(struct bed_setup){.offloads = OFFLOADS});
     struct virtio_net_hdr *header;
     uint32_t used;
 
@@ -291,11 +157,11 @@ static void offloads_of_the_port_are_offered_and_passed_on(void **state)
     assert_int_equal(bh_le16_get(bed->sent_header.num_buffers), 0);
 
     uint8_t *buffer = give_buffer(bed, 12000);
-    arrive(bed, 9000)->header = (struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
-                                                        .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
-                                                        .gso_size = bh_le16_of(1448),
-                                                        .csum_start = bh_le16_of(34),
-                                                        .csum_offset = bh_le16_of(16)};
+    arrive(bed, NULL, 9000)->header = (struct virtio_net_hdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                                                              .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                                                              .gso_size = bh_le16_of(1448),
+                                                              .csum_start = bh_le16_of(34),
+                                                              .csum_offset = bh_le16_of(16)};
     bed->port.readable(&bed->port, 0);
     class_rig_run(&bed->rig);
     assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), buffer);
@@ -317,11 +183,11 @@ static void header_that_makes_no_sense_is_dropped(void **state)
         {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 | 0x80, .gso_size = {10}}, /* nor is ECN */
         {.flags = 1, .gso_type = 2, .gso_size = {100}},                              /* of no known type */
     };
-    struct bed *bed = bed_with(OFFLOADS, 0);
+    struct bed *bed = bed_with(&(struct bed_setup){.offloads = OFFLOADS});
 
     for (size_t i = 0; i < BH_COUNT(wrong); i++) {
         memcpy(transmit(bed, 100), &wrong[i], sizeof(wrong[i]));
-        arrive(bed, 100)->header = wrong[i];
+        arrive(bed, NULL, 100)->header = wrong[i];
     }
     give_buffer(bed, 2000);
     bed->port.readable(&bed->port, 0);
@@ -336,14 +202,15 @@ static void header_that_makes_no_sense_is_dropped(void **state)
 
 static void guest_without_offloads_is_asked_for_none(void **state)
 {
-    struct bed *bed = bed_with(OFFLOADS, OFFLOADS);
+    struct bed *bed = bed_with(&(struct bed_setup){.offloads = OFFLOADS, .without = OFFLOADS});
     uint8_t *buffer = give_buffer(bed, 2000);
     uint32_t used;
 
     assert_int_equal(bed->accepted, 0);
     transmit(bed, 100)[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-    arrive(bed, 100)->header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM; /* from before the guest's driver changed */
-    arrive(bed, 100)->header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+    arrive(bed, NULL, 100)->header.flags =
+        VIRTIO_NET_HDR_F_NEEDS_CSUM; /* from before the guest's driver changed */
+    arrive(bed, NULL, 100)->header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
     bed->port.readable(&bed->port, 0);
     class_rig_run(&bed->rig);
     assert_int_equal(bed->net.counters.tx_bad_header, 1);

@@ -77,6 +77,7 @@ class Program(unittest.TestCase):
         self.manager.settimeout(WAIT)
 
     def start(self, program, *options, fds=(), **more):
+        self.hear_all()  # a full queue would take no READY=1
         environment = dict(os.environ, NOTIFY_SOCKET=str(Path(self.folder.name) / "n"))
         process = subprocess.Popen([program, *extra(program), *options], pass_fds=fds, env=environment,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
@@ -88,6 +89,15 @@ class Program(unittest.TestCase):
 
         self.addCleanup(end)
         return process
+
+    def hear_all(self):
+        """What earlier programs have said, and left unread."""
+        self.manager.settimeout(0)
+        try:
+            while True:
+                self.manager.recv(4096)
+        except BlockingIOError:
+            self.manager.settimeout(WAIT)
 
     def wait_for(self, word):
         """Until the manager is told it."""

@@ -45,7 +45,7 @@ static void what_is_offered(void **state)
     assert_false(features >> BH_F_ACCESS_PLATFORM & 1);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_PROTOCOL_FEATURES), RIG_PROTOCOL);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_QUEUE_NUM), RIG_QUEUES);
-    assert_int_equal(rig_get(&rig, VHOST_USER_GET_MAX_MEM_SLOTS), 64);
+    assert_int_equal(rig_get(&rig, VHOST_USER_GET_MAX_MEM_SLOTS), 509);
     rig_close(&rig);
 }
 

@@ -3,6 +3,7 @@
  * The class vsock against a port in the test's hand: connections, credit, ends, and who waits for whom.
  */
 #include "tests/unit/vsock_rig.h"
+#include <bulkhead/impl/class.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -641,6 +642,58 @@ static void transport_reset_is_told_once_there_is_a_buffer(void **state)
     bed_free(bed);
 }
 
+/* The process is killed, and another one goes on with the memory that outlived it. */
+static void successor_ends_what_the_guest_knows_of(void **state)
+{
+    struct bed *killed = bed_new(), *bed = bed_without(0);
+    struct bh_device *dev = &killed->rig.vsock.dev;
+    void *area = calloc(1, dev->class->lasting_size(dev));
+    struct vsock_packet packet;
+    unsigned seen = 0;
+
+    dev->class->lasting(dev, area, false);
+    for (uint32_t port = 1; port <= 4; port++)
+        connect_port(killed, port);
+    send_op(killed, VIRTIO_VSOCK_OP_RST, 2, 0);
+    dev = &bed->rig.vsock.dev;
+    dev->class->lasting(dev, area, true);
+    vsock_rig_give(&bed->rig, RIG_BUFFERS);
+    while (vsock_rig_next(&bed->rig, &packet)) {
+        assert_int_equal(packet.op, VIRTIO_VSOCK_OP_RST);
+        seen |= 1u << packet.guest_port;
+    }
+    assert_int_equal(seen, 1u << 1 | 1u << 3 | 1u << 4);
+    vsock_rig_give_event(&bed->rig);
+    assert_int_equal(vsock_rig_event(&bed->rig), -1); /* it would end new ones too */
+    connect_port(bed, 1);
+    killed->rig.vsock.last = NULL; /* it is dead */
+    bed_free(killed);
+    bed_free(bed);
+    free(area);
+}
+
+static void nonsense_of_a_former_process_does_no_harm(void **state)
+{
+    struct bed *bed = bed_without(0);
+    struct bh_device *dev = &bed->rig.vsock.dev;
+    struct bh_vsock_lasting *area = calloc(1, dev->class->lasting_size(dev));
+    struct vsock_packet packet;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < RIG_CONNS; i++)
+        area[i] = (struct bh_vsock_lasting){.guest_port = i / 4, .peer_cid = HOST, .type = i % 5};
+    dev->class->lasting(dev, area, true);
+    vsock_rig_give(&bed->rig, RIG_BUFFERS);
+    for (; vsock_rig_next(&bed->rig, &packet); count++)
+        assert_int_equal(packet.op, VIRTIO_VSOCK_OP_RST);
+    assert_int_equal(count, 4); /* of each pair of addresses one, of types that exist */
+    assert_int_equal(bed->rig.vsock.used_count, 0);
+    dev->class->lasting(dev, NULL, false);
+    free(area);
+    connect_port(bed, 1);
+    bed_free(bed);
+}
+
 static void state_that_is_loaded_is_a_transport_reset(void **state)
 {
     struct bed *bed = bed_new();
@@ -754,6 +807,8 @@ int main(void)
         cmocka_unit_test(peer_that_takes_no_more_is_told_and_the_data_dropped),
         cmocka_unit_test(reset_of_the_driver_forgets_everything),
         cmocka_unit_test(transport_reset_is_told_once_there_is_a_buffer),
+        cmocka_unit_test(successor_ends_what_the_guest_knows_of),
+        cmocka_unit_test(nonsense_of_a_former_process_does_no_harm),
         cmocka_unit_test(state_that_is_loaded_is_a_transport_reset),
         cmocka_unit_test(messages_keep_their_ends),
         cmocka_unit_test(message_that_can_never_fit_ends_its_connection),

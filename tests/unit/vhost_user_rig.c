@@ -58,6 +58,8 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
         chains[i]->written = chains[i]->in_len;
         bh_virtq_push(q, &chains[i], 1);
     }
+    if (count == BH_ERR_PENDING)
+        return BH_READY_HELD;
     return count == (int)budget ? BH_READY_MORE : BH_READY_DRAINED;
 }
 
@@ -158,6 +160,8 @@ static int listen_at(struct rig *rig)
     return fd;
 }
 
+static const struct bh_features without_iommu = {{0, 1u << (BH_F_ACCESS_PLATFORM - 32), 0, 0}};
+
 void rig_open(struct rig *rig, bool listening, const struct bh_features *withheld)
 {
     int ends[2] = {-1, -1};
@@ -170,8 +174,7 @@ void rig_open(struct rig *rig, bool listening, const struct bh_features *withhel
     assert_int_equal(bh_loop_create(&rig->loop), BH_OK);
     bh_mem_init(&rig->mem, NULL);
     device_init(&rig->device, &rig->mem);
-    if (withheld)
-        bh_device_withhold(&rig->device.dev, withheld);
+    bh_device_withhold(&rig->device.dev, withheld ? withheld : &without_iommu);
     if (listening) {
         ends[0] = listen_at(rig);
     } else {

@@ -45,7 +45,10 @@ struct rig {
     int kick[RIG_QUEUES], call[RIG_QUEUES], err[RIG_QUEUES]; /* -1: none */
 };
 
-/* `listening`: the server accepts one connection after the other; else it has one end of a socket pair. */
+/*
+ * `listening`: the server accepts one connection after the other; else it has one end of a socket pair. `withheld`: of
+ * the features offered; NULL: ACCESS_PLATFORM, as of the programs.
+ */
 void rig_open(struct rig *rig, bool listening, const struct bh_features *withheld);
 /* Stops the server and checks that it becomes quiet. */
 void rig_close(struct rig *rig);

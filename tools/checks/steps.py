@@ -108,7 +108,7 @@ def clang(log):
 
 
 def unit(log):
-    return run_meson_tests(log, BUILD)
+    return run_meson_tests(log, BUILD, environment={"BULKHEAD_FULL": "1"} if runner.FULL else None)
 
 
 def instructions(log):

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The channel on which the back-end speaks by itself [vhost-user, "Back-end message types"]: SET_BACKEND_REQ_FD
- * brings it, a changed config is told on it.
+ * brings it; a changed config is told on it, and translations that are missing are asked for.
  *
- * #syscalls recvfrom
+ * Theory of operation
+ *   What is to be said is kept where it arises (a flag, the IOTLB's questions), not here: it is said when the channel has
+ * room. Answers are read as they come; only those to questions of the IOTLB mean anything, by their order.
+ *
+ * #syscalls recvfrom sendto
  */
+#include "transports/vhost_user/iotlb.h"
 #include "transports/vhost_user/request.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static void backend_ready(struct bh_loop_fd *watch, uint32_t events);
 
 static void drop_backend_channel(struct bh_vhost_user *server)
 {
@@ -19,39 +23,126 @@ static void drop_backend_channel(struct bh_vhost_user *server)
     close(server->backend.fd);
     server->backend.fd = -1;
     server->config_change_due = false;
+    server->answer_used = 0;
 }
 
-/* Tell of a changed config, now or when the channel has room; several changes are one message. */
-static void send_config_change(struct bh_vhost_user *server)
+/* --- speaking -------------------------------------------------------------------------------------------- */
+
+/* BH_OK; BH_ERR_AGAIN: no room; BH_ERR_CLOSED. */
+static int say(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size)
 {
-    int err = bh_vu_wire_config_change(server->backend.fd);
-    if (err == BH_ERR_CLOSED) {
-        drop_backend_channel(server);
-        return;
-    }
-    server->config_change_due = err != BH_OK;
-    bh_loop_fd_want(&server->backend, BH_LOOP_READ | (err ? BH_LOOP_WRITE : 0));
+    uint8_t bytes[sizeof(struct vhost_user_header) + sizeof(struct vhost_user_iotlb)];
+    const struct vhost_user_header head = {request, VHOST_USER_VERSION | flags, size};
+    const size_t length = sizeof(head) + size;
+    ssize_t put;
+    memcpy(bytes, &head, sizeof(head));
+    if (size)
+        memcpy(bytes + sizeof(head), payload, size);
+    do
+        put = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (put < 0 && errno == EINTR);
+    if (put == (ssize_t)length)
+        return BH_OK;
+    /* A stream that took a part of so few bytes is in an unknown state: give it up. */
+    return put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? BH_ERR_AGAIN : BH_ERR_CLOSED;
 }
 
-/* We ask for no replies; whatever is said on the channel is read and dropped, so that it cannot fill up. */
-static void backend_ready(struct bh_loop_fd *watch, uint32_t events)
+static int ask_for_translations(struct bh_vhost_user *server)
 {
-    struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, backend);
-    uint8_t ignored[256];
-    const ssize_t got = events & BH_LOOP_WRITE ? 1 : recv(watch->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-        drop_backend_channel(server);
-        return;
+    const uint32_t flags = server->iotlb->unanswered ? 0 : VHOST_USER_FLAG_NEED_REPLY;
+    struct bh_vu_question *question;
+    int err = BH_OK;
+    while (!err && (question = bh_vu_iotlb_next_question(server->iotlb)) != NULL) {
+        const struct vhost_user_iotlb miss = {
+            .iova = question->page, .permissions = question->access, .type = VHOST_USER_IOTLB_MISS};
+        err = say(server->backend.fd, VHOST_USER_BACKEND_IOTLB_MSG, flags, &miss, sizeof(miss));
+        if (err)
+            question->state = BH_VU_QUESTION_DUE;
     }
+    return err;
+}
+
+void bh_vu_channel_flush(struct bh_vhost_user *server)
+{
+    int err = BH_OK;
+    if (server->backend.fd < 0)
+        return;
     if (server->config_change_due)
-        send_config_change(server);
+        err = say(server->backend.fd, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0);
+    server->config_change_due = server->config_change_due && err;
+    if (!err && server->iotlb)
+        err = ask_for_translations(server);
+    if (err == BH_ERR_CLOSED)
+        drop_backend_channel(server);
+    else
+        bh_loop_fd_want(&server->backend, BH_LOOP_READ | (err ? BH_LOOP_WRITE : 0));
 }
 
 void bh_vu_config_changed(struct bh_vhost_user *server)
 {
-    if (server->backend.fd >= 0 && bh_vu_has(server, VHOST_USER_PROTOCOL_F_CONFIG))
-        send_config_change(server);
+    if (server->backend.fd < 0 || !bh_vu_has(server, VHOST_USER_PROTOCOL_F_CONFIG))
+        return;
+    server->config_change_due = true; /* several changes are one message */
+    bh_vu_channel_flush(server);
 }
+
+/* --- listening ------------------------------------------------------------------------------------------- */
+
+/* Take a whole answer out of server->answer. False: there is none yet. */
+static bool take_answer(struct bh_vhost_user *server, struct vhost_user_header *head, uint64_t *value)
+{
+    size_t length;
+    if (server->answer_used < sizeof(*head))
+        return false;
+    memcpy(head, server->answer, sizeof(*head));
+    if (head->size > sizeof(server->answer) - sizeof(*head)) {
+        bh_vu_say(server, "an answer on the back-end channel that is none: the channel is closed");
+        drop_backend_channel(server);
+        return false;
+    }
+    length = sizeof(*head) + head->size;
+    if (server->answer_used < length)
+        return false;
+    *value = 1; /* an answer without a value is no success */
+    if (head->size == sizeof(*value))
+        memcpy(value, server->answer + sizeof(*head), sizeof(*value));
+    server->answer_used -= length;
+    memmove(server->answer, server->answer + length, server->answer_used);
+    return true;
+}
+
+static void read_answers(struct bh_vhost_user *server)
+{
+    struct vhost_user_header head;
+    bool heard = false;
+    uint64_t value;
+    const ssize_t got = recv(server->backend.fd, server->answer + server->answer_used,
+                             sizeof(server->answer) - server->answer_used, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        drop_backend_channel(server);
+        return;
+    }
+    server->answer_used += got > 0 ? (size_t)got : 0;
+    while (server->backend.fd >= 0 && take_answer(server, &head, &value)) {
+        if (!server->iotlb || server->iotlb->unanswered || head.request != VHOST_USER_BACKEND_IOTLB_MSG)
+            continue;
+        bh_vu_iotlb_answered(server->iotlb, value == 0);
+        heard = true;
+    }
+    if (heard)
+        bh_vu_iommu_wake(server);
+}
+
+static void backend_ready(struct bh_loop_fd *watch, uint32_t events)
+{
+    struct bh_vhost_user *server = BH_LOOP_OWNER(watch, struct bh_vhost_user, backend);
+    if (events & BH_LOOP_WRITE)
+        bh_vu_channel_flush(server);
+    else
+        read_answers(server);
+}
+
+/* --- the channel itself ---------------------------------------------------------------------------------- */
 
 int bh_vu_adopt_backend(struct bh_vhost_user *server, int fd, uint32_t id)
 {

@@ -17,6 +17,7 @@ enum payload {
     PAYLOAD_REGION,
     PAYLOAD_CONFIG,
     PAYLOAD_LOG,
+    PAYLOAD_IOTLB,
     PAYLOAD_DEVICE_STATE,
     PAYLOAD_INFLIGHT,
     PAYLOAD_ANY, /* a request that we do not serve: its payload is skipped, its fds closed */
@@ -56,7 +57,7 @@ static const struct request requests[] = {
     ROW(SEND_RARP, PAYLOAD_ANY, 0, 0, false, F(RARP)),
     ROW(NET_SET_MTU, PAYLOAD_ANY, 0, 0, false, F(MTU)),
     ROW(SET_BACKEND_REQ_FD, PAYLOAD_NONE, 1, 1, false, F(BACKEND_REQ)),
-    ROW(IOTLB_MSG, PAYLOAD_ANY, 0, 0, true, BH_VU_UNGATED),
+    ROW(IOTLB_MSG, PAYLOAD_IOTLB, 0, 0, true, BH_VU_UNGATED),
     ROW(SET_VRING_ENDIAN, PAYLOAD_ANY, 0, 0, false, F(CROSS_ENDIAN)),
     ROW(GET_CONFIG, PAYLOAD_CONFIG, 0, 0, true, F(CONFIG)),
     ROW(SET_CONFIG, PAYLOAD_CONFIG, 0, 0, false, F(CONFIG)),
@@ -180,6 +181,15 @@ static int decode_inflight(const uint8_t *payload, struct bh_vu_message *message
     return BH_OK;
 }
 
+static int decode_iotlb(const uint8_t *payload, struct bh_vu_message *message, const char **why)
+{
+    if (message->payload_size < VHOST_USER_IOTLB_MIN || message->payload_size > sizeof(message->iotlb))
+        return wrong(why, "a payload of the wrong size");
+    memset(&message->iotlb, 0, sizeof(message->iotlb));
+    memcpy(&message->iotlb, payload, message->payload_size);
+    return BH_OK;
+}
+
 static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_vu_message *message,
                           const char **why)
 {
@@ -192,6 +202,7 @@ static int decode_payload(enum payload kind, const uint8_t *payload, struct bh_v
     case PAYLOAD_ADDR: return copy_exact(&message->addr, sizeof(message->addr), payload, message, why);
     case PAYLOAD_DEVICE_STATE:
         return copy_exact(&message->device_state, sizeof(message->device_state), payload, message, why);
+    case PAYLOAD_IOTLB: return decode_iotlb(payload, message, why);
     case PAYLOAD_LOG: return copy_exact(&message->log, sizeof(message->log), payload, message, why);
     case PAYLOAD_INFLIGHT: return decode_inflight(payload, message, why);
     case PAYLOAD_VRING_FD: return decode_vring_fd(payload, message, why);

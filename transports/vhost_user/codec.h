@@ -34,6 +34,7 @@ struct bh_vu_message {
         struct vhost_user_mem_table table;
         struct vhost_user_region region;
         struct vhost_user_log log;
+        struct vhost_user_iotlb iotlb;
         struct vhost_user_device_state device_state;
         struct vhost_user_inflight inflight;
         struct {

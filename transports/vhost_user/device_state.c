@@ -11,6 +11,8 @@
  *
  *   What is loaded is what the driver told the device, and the class's own. Rings come by messages as ever: a state that
  * says a ring runs is none of a vhost-user back-end's.
+ *
+ * #syscalls memfd_create ftruncate fcntl pread64 pwrite64
  */
 #include "transports/vhost_user/request.h"
 
@@ -136,6 +138,7 @@ enum bh_vu_result bh_vu_set_state_fd(struct bh_vhost_user *server)
     server->state.saved = wanted->direction == SAVE;
     bh_vu_answer_u64(server, 0);
     bh_vu_wire_reply_fd(server, fd);
+    server->state.id = server->wire.reply_fd_id; /* the same file */
     return BH_VU_ANSWERED;
 }
 

@@ -17,7 +17,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#define BH_VU_GUARDS_MAX 512u
+#define BH_VU_GUARDS_MAX 2048u
 
 /* Put the handler in its place: bh_vu_guard_add does, but a sandboxed process must have done so before. */
 int bh_vu_guard_install(void) BH_MUST_USE;

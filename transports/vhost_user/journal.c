@@ -156,7 +156,8 @@ int bh_vu_journal_fd(const struct bh_vu_journal *journal, uint32_t id)
 static bool stands_for(const struct bh_vhost_user *server, const struct bh_vu_image *image, uint32_t id)
 {
     bool found = id == image->conn_id || id == image->backend_id || id == image->log_id ||
-                 id == image->log_fd_id || id == image->inflight_id || id == image->out.fd_id;
+                 id == image->log_fd_id || id == image->inflight_id || id == image->state_id ||
+                 id == image->out.fd_id;
     for (unsigned i = 0; i < image->region_count && i < BH_VU_REGIONS_MAX && !found; i++)
         found = id == image->regions[i].fd_id;
     for (unsigned i = 0; i < server->dev->queue_count && !found; i++)

@@ -78,6 +78,7 @@ enum bh_vu_image_flag {
     BH_VU_IMAGE_LOG_WANTED = 8,
     BH_VU_IMAGE_HAS_LOG = 16,
     BH_VU_IMAGE_HAS_INFLIGHT = 32,
+    BH_VU_IMAGE_STATE_SAVED = 64,
 };
 
 enum bh_vu_ring_flag {
@@ -108,8 +109,8 @@ struct bh_vu_image {
     uint32_t acked[4];
     uint64_t protocol_features;
     uint32_t conn_id, backend_id;
-    uint32_t log_id, log_fd_id, inflight_id;
-    uint32_t region_count;
+    uint32_t log_id, log_fd_id, inflight_id, state_id;
+    uint32_t region_count, zero_too;
     struct vhost_user_log log;
     struct vhost_user_inflight inflight;
     struct bh_vu_image_region regions[BH_VU_REGIONS_MAX];

@@ -11,6 +11,8 @@
  *
  *   All queues run on the loop's thread, so a new bitmap takes the old one's place between two of their turns, and the
  * old one can be unmapped at once. It is somebody else's memory, and guarded like all of that.
+ *
+ * #syscalls fstat newfstatat
  */
 #include "transports/vhost_user/guard.h"
 #include "transports/vhost_user/request.h"

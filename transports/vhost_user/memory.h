@@ -20,7 +20,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
-#define BH_VU_REGIONS_MAX 64u /* what GET_MAX_MEM_SLOTS answers */
+#define BH_VU_REGIONS_MAX 509u /* what GET_MAX_MEM_SLOTS answers */
 
 struct bh_vu_region {
     struct vhost_user_region as_told;

@@ -84,6 +84,8 @@ static enum bh_vu_result set_features(struct bh_vhost_user *server, const char *
     const uint64_t bits = server->pending.u64 & ~BH_VU_OWN_FEATURES;
     const bool same = bits == bh_features_low64(&dev->acked);
     const bool spoilt = bh_device_status(dev) & BH_STATUS_NEEDS_RESET;
+    if (!any_started(server))
+        bh_vu_iommu_flush(server);
     if (!dev->features_done)
         return accept_features(server, why);
     /* A front-end tells the features at each start, also when it only stopped for a while: nothing to do. */
@@ -184,6 +186,7 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     case VHOST_USER_REM_MEM_REG: return change_memory(server, why);
     case VHOST_USER_SET_DEVICE_STATE_FD: return bh_vu_set_state_fd(server);
     case VHOST_USER_CHECK_DEVICE_STATE: return bh_vu_check_state(server);
+    case VHOST_USER_IOTLB_MSG: return bh_vu_iotlb_message(server);
     case VHOST_USER_SET_LOG_BASE: return bh_vu_set_log_base(server, why);
     case VHOST_USER_SET_LOG_FD: return bh_vu_set_log_fd(server);
     case VHOST_USER_GET_INFLIGHT_FD: return bh_vu_get_inflight(server, why);
@@ -260,6 +263,7 @@ void bh_vu_handle(struct bh_vhost_user *server)
 static void reset_rings(struct bh_vhost_user *server)
 {
     const bool all = server->pending.request == VHOST_USER_RESET_DEVICE;
+    bh_vu_iommu_flush(server);
     for (unsigned i = 0; i < server->dev->queue_count; i++) {
         struct bh_vu_ring *ring = &server->rings[i];
         if (ring->started)

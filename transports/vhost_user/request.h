@@ -46,6 +46,8 @@ enum bh_vu_result bh_vu_set_inflight(struct bh_vhost_user *server, const char **
 /* SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE (device_state.c). */
 enum bh_vu_result bh_vu_set_state_fd(struct bh_vhost_user *server);
 enum bh_vu_result bh_vu_check_state(struct bh_vhost_user *server);
+/* IOTLB_MSG (iommu.c). */
+enum bh_vu_result bh_vu_iotlb_message(struct bh_vhost_user *server);
 /* SET_BACKEND_REQ_FD. */
 enum bh_vu_result bh_vu_set_backend(struct bh_vhost_user *server, const char **why);
 

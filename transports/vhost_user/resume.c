@@ -48,13 +48,15 @@ void bh_vu_image_capture(struct bh_vhost_user *server, struct bh_vu_image *image
         BH_VU_IMAGE_SERVING | (server->protocol_negotiated ? BH_VU_IMAGE_PROTOCOL_NEGOTIATED : 0u) |
         (dev->features_done ? BH_VU_IMAGE_FEATURES_DONE : 0u) |
         (server->log.wanted ? BH_VU_IMAGE_LOG_WANTED : 0u) | (server->log.map ? BH_VU_IMAGE_HAS_LOG : 0u) |
-        (server->inflight.map ? BH_VU_IMAGE_HAS_INFLIGHT : 0u);
+        (server->inflight.map ? BH_VU_IMAGE_HAS_INFLIGHT : 0u) |
+        (server->state.saved ? BH_VU_IMAGE_STATE_SAVED : 0u);
     image->status = bh_device_status(dev);
     memcpy(image->acked, dev->acked.word, sizeof(image->acked));
     image->protocol_features = server->protocol_features;
     image->conn_id = server->conn_id;
     image->backend_id = server->backend.fd >= 0 ? server->backend_id : 0;
     image->log_fd_id = server->log.fd >= 0 ? server->log.fd_id : 0;
+    image->state_id = server->state.fd >= 0 ? server->state.id : 0;
     if (server->log.map) {
         image->log_id = server->log.map_id;
         image->log = server->log.told;
@@ -194,6 +196,9 @@ static int restore(struct bh_vhost_user *server, const struct bh_vu_image *image
     server->log.wanted = image->flags & BH_VU_IMAGE_LOG_WANTED;
     server->log.fd = take_id(server, image->log_fd_id);
     server->log.fd_id = image->log_fd_id;
+    server->state.fd = take_id(server, image->state_id);
+    server->state.id = image->state_id;
+    server->state.saved = image->flags & BH_VU_IMAGE_STATE_SAVED;
     if (!err)
         bh_vu_log_apply(server);
     if (!err && image->flags & BH_VU_IMAGE_HAS_INFLIGHT)

@@ -158,7 +158,14 @@ static int find_rings(struct bh_vu_ring *ring, struct bh_virtq_setup *setup)
     const uint64_t n = ring->size;
     /* The sizes of the three parts [virtio-1.4 2.7, 2.8]; what core touches it looks up again by itself. */
     const uint64_t driver_size = packed ? 4 : 6 + 2 * n, device_size = packed ? 4 : 6 + 8 * n;
-    int err = bh_mem_from_user(table, bh_uaddr(ring->addr.descriptor), 16 * n, &setup->desc);
+    int err;
+    if (bh_device_has(dev, BH_F_ACCESS_PLATFORM)) { /* "a ring address is an IOVA" */
+        setup->desc = bh_daddr(ring->addr.descriptor);
+        setup->driver = bh_daddr(ring->addr.available);
+        setup->device = bh_daddr(ring->addr.used);
+        return BH_OK;
+    }
+    err = bh_mem_from_user(table, bh_uaddr(ring->addr.descriptor), 16 * n, &setup->desc);
     if (!err)
         err = bh_mem_from_user(table, bh_uaddr(ring->addr.available), driver_size, &setup->driver);
     if (!err)
@@ -186,12 +193,16 @@ void bh_vu_ring_try_start(struct bh_vu_ring *ring)
         return;
     }
     setup.state = decode_base(dev, ring->base);
-    err = find_rings(ring, &setup);
+    err = bh_vu_iommu_apply(server);
+    if (!err)
+        err = find_rings(ring, &setup);
     if (!err)
         err = bh_vu_ring_lay_records(ring, &setup, &taken_over);
+    if (err == BH_ERR_PENDING)
+        return; /* a translation brings us here again */
     if (!err)
         err = bh_device_queue_start(dev, ring->index, &setup);
-    if (err) {
+    if (err && err != BH_ERR_PENDING) { /* pending: core starts it with the translation */
         bh_vu_say(server, "queue %u cannot start: %s", ring->index, bh_err_text(err));
         bh_device_needs_reset(dev, BH_BROKEN_RING_FAULT);
         return;

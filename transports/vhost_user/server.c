@@ -127,6 +127,7 @@ static int open_connection(struct bh_vhost_user *server, int fd)
 {
     int err;
     server->journal.spoilt = false;
+    server->is_resumed = false;
     err = watch_connection(server, fd, bh_vu_journal_keep(server, fd));
     bh_vu_journal_commit(server);
     return err;
@@ -204,6 +205,7 @@ static void closing_goes_on(struct bh_vhost_user *server, enum bh_control contro
     if (server->phase == BH_VU_CLOSING_RESET) {
         server->dev->withheld = server->withheld;
         bh_vu_inflight_forget(server);
+        bh_vu_iommu_detach(server);
         server->phase = BH_VU_CLOSING_MEM;
         if (!bh_vu_memory_stage_all(&server->memory, NULL, NULL, NULL, 0, &why)) /* emptying cannot fail */
             bh_device_mem_change(server->dev, &no_memory);
@@ -262,17 +264,17 @@ static void control_done(struct bh_device *dev, enum bh_control control, unsigne
 
 /*
  * A kick is an eventfd: it carries no NOTIFICATION_DATA, and no place was given for NOTIF_CONFIG_DATA's either.
- * ACCESS_PLATFORM means IOVAs and an IOTLB on the back-end channel, SR_IOV and ADMIN_VQ are a bus's, SUSPEND is
- * status that front-ends do not forward. GET_FEATURES has room for 64 bits.
+ * SR_IOV and ADMIN_VQ are a bus's, SUSPEND is status that front-ends do not forward. GET_FEATURES has room for 64 bits.
+ * ACCESS_PLATFORM is ours to carry: IOVAs, and an IOTLB on the back-end channel (iommu.c).
  */
 static const struct bh_transport transport = {
     .name = "vhost-user",
     .cannot = {{(uint32_t)BH_VU_OWN_FEATURES,
-                1u << (BH_F_ACCESS_PLATFORM - 32) | 1u << (BH_F_ORDER_PLATFORM - 32) |
-                    1u << (BH_F_SR_IOV - 32) | 1u << (BH_F_NOTIFICATION_DATA - 32) |
-                    1u << (BH_F_NOTIF_CONFIG_DATA - 32) | 1u << (BH_F_ADMIN_VQ - 32) |
-                    1u << (BH_F_SUSPEND - 32),
+                1u << (BH_F_ORDER_PLATFORM - 32) | 1u << (BH_F_SR_IOV - 32) |
+                    1u << (BH_F_NOTIFICATION_DATA - 32) | 1u << (BH_F_NOTIF_CONFIG_DATA - 32) |
+                    1u << (BH_F_ADMIN_VQ - 32) | 1u << (BH_F_SUSPEND - 32),
                 UINT32_MAX, UINT32_MAX}},
+    .offers = {{0, 1u << (BH_F_ACCESS_PLATFORM - 32), 0, 0}},
     .queue_notify = queue_notify,
     .queue_wake = queue_wake,
     .needs_reset = needs_reset,
@@ -313,6 +315,7 @@ static void resume(struct bh_vhost_user *server)
         bh_loop_defer(server->loop, &server->settled, settled);
         return;
     }
+    server->is_resumed = true;
     if (bh_vu_image_restore(server, &why)) {
         bh_vu_say(server, "the connection of a former process cannot be gone on with");
         bh_vu_close(server, why);

@@ -95,8 +95,9 @@ struct bh_vu_log {
 
 /* A transfer of the device's state (device_state.c). */
 struct bh_vu_state {
-    int fd;     /* where the front-end writes it; -1: none is being loaded */
-    bool saved; /* it was saved, and handed over whole */
+    int fd;      /* where the front-end writes it; -1: none is being loaded */
+    uint32_t id; /* as the journal keeps it */
+    bool saved;  /* it was saved, and handed over whole */
 };
 
 /* What the pending message waits for. */
@@ -150,10 +151,14 @@ struct bh_vhost_user {
     uint64_t protocol_features;  /* as SET_PROTOCOL_FEATURES chose */
     bool protocol_negotiated;    /* SET_FEATURES brought bit 30 */
     struct bh_features withheld; /* of the device, as the user wants it: put back between connections */
-    bool config_change_due;      /* CONFIG_CHANGE_MSG waits for room in the channel */
+    uint8_t answer[64];          /* what came on the back-end channel and is not whole yet */
+    size_t answer_used;
+    bool is_resumed;        /* this connection was a former process's */
+    bool config_change_due; /* CONFIG_CHANGE_MSG waits for room in the channel */
     struct bh_vu_memory memory;
     struct bh_vu_log log;
     struct bh_vu_state state;
+    struct bh_vu_iotlb *iotlb; /* NULL: no translation was needed yet (iommu.c) */
     struct bh_vu_inflight inflight;
     struct bh_vu_ring *rings;      /* dev->queue_count */
     struct bh_vu_records *records; /* dev->queue_count */
@@ -199,8 +204,6 @@ void bh_vu_wire_drop_reply_fd(struct bh_vu_wire *wire);
 /* BH_OK: all is sent; BH_ERR_AGAIN: wait for room; BH_ERR_CLOSED. */
 int bh_vu_wire_send(struct bh_vhost_user *server) BH_MUST_USE;
 bool bh_vu_wire_sending(const struct bh_vhost_user *server);
-/* CONFIG_CHANGE_MSG, without waiting for an answer. Same results. */
-int bh_vu_wire_config_change(int fd) BH_MUST_USE;
 
 /* --- request.c ------------------------------------------------------------------------------------------- */
 
@@ -245,6 +248,19 @@ int bh_vu_ring_lay_records(struct bh_vu_ring *ring, struct bh_virtq_setup *setup
 
 /* The connection ended: so has a transfer that was under way. */
 void bh_vu_state_forget(struct bh_vhost_user *server);
+
+/* --- iommu.c --------------------------------------------------------------------------------------------- */
+
+/* Before a ring starts: translate as the features say. BH_ERR_NOMEM. */
+int bh_vu_iommu_apply(struct bh_vhost_user *server) BH_MUST_USE;
+/* Rings begin anew. A front-end does not tell what became invalid meanwhile. */
+void bh_vu_iommu_flush(struct bh_vhost_user *server);
+/* Translations came, or it is known that none will: what waited for them goes on. */
+void bh_vu_iommu_wake(struct bh_vhost_user *server);
+/* No queue of the connection runs any more: no IOMMU, until the next one has it. */
+void bh_vu_iommu_detach(struct bh_vhost_user *server);
+/* channel.c: say what is to be said on the back-end channel, as far as there is room. */
+void bh_vu_channel_flush(struct bh_vhost_user *server);
 
 /* --- ring.c ---------------------------------------------------------------------------------------------- */
 

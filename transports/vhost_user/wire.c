@@ -273,17 +273,3 @@ int bh_vu_wire_send(struct bh_vhost_user *server)
     bh_vu_wire_drop_reply_fd(wire);
     return BH_OK;
 }
-
-int bh_vu_wire_config_change(int fd)
-{
-    const struct vhost_user_header head = {.request = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
-                                           .flags = VHOST_USER_VERSION};
-    ssize_t put;
-    do
-        put = send(fd, &head, sizeof(head), MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (put < 0 && errno == EINTR);
-    if (put == (ssize_t)sizeof(head))
-        return BH_OK;
-    /* A stream that took a part of 12 bytes is in an unknown state: give it up. */
-    return put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? BH_ERR_AGAIN : BH_ERR_CLOSED;
-}

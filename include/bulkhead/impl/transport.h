@@ -15,6 +15,8 @@ struct bh_transport {
     const char *name;
     /* Bits this transport cannot carry, taken away from every offer (a kick carries no NOTIFICATION_DATA). */
     struct bh_features cannot;
+    /* Bits that are its own to carry, for every class (ACCESS_PLATFORM). */
+    struct bh_features offers;
     /* Send a used buffer notification [virtio-1.4 2.3]. */
     void (*queue_notify)(struct bh_device *dev, struct bh_virtq *q);
     /* Call bh_device_run_queue for it soon, from the queue's thread; not from within this call. */

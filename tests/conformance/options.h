@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The options of the conformance suite.
+ *
+ * Threading: plain data.   Ownership: bh_options_init and _fini own the strings.   May block: no.
+ */
+#ifndef TESTS_CONFORMANCE_OPTIONS_H
+#define TESTS_CONFORMANCE_OPTIONS_H
+
+#include <bulkhead/impl/option.h>
+
+enum { CONF_RING_BOTH, CONF_RING_SPLIT, CONF_RING_PACKED };
+enum { CONF_PART_ALL, CONF_PART_COMMON, CONF_PART_RING, CONF_PART_CLASS };
+
+struct conf_options {
+    char *class_name;
+    char *socket_path, *program;
+    bool pipe;
+    uint64_t sim_seed;
+    int ring, part;
+    char *features, *only_case;
+    char *scratch;
+    bool tap, json, list, help;
+    char *junit;
+};
+
+extern const struct bh_option conf_options[];
+
+#endif

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk that changes while Linux uses it: another size, a rate limit, the write cache; several queues. About 15 s."""
+import json
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+from beds import BUILD, QEMUS, run_qemu, vhost_user
+from systems import EARLY, Runs, description, domain
+
+MIB = 1 << 20
+COMMAND = str(BUILD / "cli" / "bulkhead")
+
+
+def wait_for(programs, text, process, seconds=100):
+    """Until the guest has said it. `process` is its QEMU."""
+    deadline = time.monotonic() + seconds
+    while text not in programs.log("qemu"):
+        assert process.poll() is None and time.monotonic() < deadline, programs.log("qemu")[-3000:]
+        time.sleep(0.05)
+
+
+def ask(path, op):
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(str(path))
+        control.sendall(json.dumps({"v": 1, "op": op}).encode() + b"\n")
+        return json.loads(control.makefile().readline())
+
+
+@pytest.mark.parametrize("version,ring", [("qemu-11", "packed"), pytest.param("qemu-7.2", "split", marks=pytest.mark.full)])
+def test_linux_sees_its_disk_change(programs, backend, folder, version, ring):
+    qemu = QEMUS[version]()
+    if qemu is None:
+        pytest.skip(f"{version} is not installed")
+    image, control = folder / "disk.img", folder / "ctl"
+    with open(image, "wb") as file:
+        file.truncate(64 * MIB)
+    disk = backend("blk", f"--blk-file={image}", "--num-queues=4", f"--control={control}")
+    device = vhost_user("blk", disk.socket_path, version, ",num-queues=4" + (",packed=on" if ring == "packed" else ""))
+
+    def tell(*words):
+        said = subprocess.run([COMMAND, "blk", *words, f"--control={control}"], capture_output=True, text=True, timeout=20)
+        assert said.returncode == 0, said.stderr
+
+    def during(process):
+        wait_for(programs, "blk-live: resize me", process)
+        before = image.stat().st_blocks * 512
+        assert before < MIB // 2, "what the guest discarded takes room on the host"
+        tell("resize", "128M")
+        assert image.stat().st_size == 128 * MIB
+        wait_for(programs, "blk-live: limit me", process)
+        tell("limit", "--bandwidth=1M")
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+
+    verdict = run_qemu(programs, qemu, "blk-live", [*device, "-smp", "4"], during=during)
+    queues = int(re.search(r"blk-live: (\d+) queues", verdict.output)[1])
+    assert queues == 4
+    before, after = map(float, re.search(r"blk-live: ([\d.]+) to ([\d.]+)", verdict.output).groups())
+    assert 2.5 < after - before < 8, "3 MiB at 1 MiB a second, a tenth of one at once"
+    counters = ask(control, "counters")
+    assert all(queue["requests"] >= 64 for queue in counters["queues"]), counters["queues"]
+    assert counters["class"]["limited"] > 0 and counters["class"]["discards"] > 0
+    assert counters["class"]["write_zeroes"] > 0 and counters["class"]["io_errors"] == 0
+    assert disk.poll() is None, "the backend did not outlive its guest"
+
+
+def test_a_disk_of_a_running_system_is_resized_by_name(folder):
+    runs = Runs(folder)
+    body = EARLY + 'disk { compatible = "bulkhead,blk"; blk-file = "state:disk.img"; bulkhead,create-size = "4M"; };'
+    try:
+        assert runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, body))).returncode == 0
+        told = runs.run("blk", "resize", "linux-a.disk", "8M")
+        assert told.returncode == 0, told.stderr
+        assert (runs.state_dir / "disk.img").stat().st_size == 8 * MIB
+        refused = runs.run("blk", "resize", "linux-a.disk", "1M")
+        assert refused.returncode == 1 and "would be lost" in refused.stderr
+        assert runs.run("blk", "resiz", "linux-a.disk").returncode == 2
+        unknown = runs.run("blk", "resize", "linux-a.dusk", "8M")
+        assert unknown.returncode != 0 and "no domain or device has that name" in unknown.stderr
+    finally:
+        runs.end()
