@@ -76,6 +76,20 @@ const char *bh_qemu_front_end(const char *class_name)
     return NULL;
 }
 
+/* Two queues a port, and two to control them where there may be more than one [virtio-1.4 5.3.2]. */
+static int console_queues(const struct bh_plan_device *device)
+{
+    const char *max = bh_plan_option_value(device, "ports-max");
+    int ports = max ? atoi(max) : 0; /* checked with the description */
+
+    if (ports == 0) {
+        ports = 1;
+        for (size_t i = 0; i < device->option_count; i++)
+            ports += !strcmp(device->options[i].name, "named-port");
+    }
+    return ports > 1 ? 2 * ports + 2 : 2;
+}
+
 /* The classes that QEMU reaches through its generic device: how many queues and bytes of config space they have. */
 static void add_generic(struct args *args, const struct bh_plan_device *device, size_t index)
 {
@@ -84,7 +98,8 @@ static void add_generic(struct args *args, const struct bh_plan_device *device, 
     add(args,
         "vhost-user-test-device-pci,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x,virtio-id=%u,num_vqs=%d,"
         "config_size=%d",
-        index, index, device->pci_slot, device->virtio_id, console ? 2 : 1, console ? 12 : 0);
+        index, index, device->pci_slot, device->virtio_id, console ? console_queues(device) : 1,
+        console ? 12 : 0);
 }
 
 static void add_net(struct args *args, const struct bh_qemu *qemu, const struct bh_plan_device *device,

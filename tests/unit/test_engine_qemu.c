@@ -101,6 +101,28 @@ static void command_line_has_our_devices_and_no_others(void **state)
     bh_qemu_argv_free(argv);
 }
 
+static void console_gets_queues_for_all_its_ports(void **state)
+{
+    const struct bh_qemu qemu = {.program = (char[]){"/q/qemu"}, .test_device = true, .net_vectors = true};
+    struct bh_plan_option named[] = {{(char[]){"named-port"}, (char[]){"a"}},
+                                     {(char[]){"named-port"}, (char[]){"b"}},
+                                     {(char[]){"ports-max"}, (char[]){"4"}}};
+    struct bh_plan_device *console = &plan.devices[1];
+    const struct bh_plan_device former = *console;
+    char **argv;
+
+    console->options = named;
+    console->option_count = 2;
+    assert_int_equal(bh_qemu_argv(&qemu, &plan, 0, 3, &argv), BH_OK);
+    assert_non_null(strstr(value_of(argv, "-device", "vhost-user-test"), ",num_vqs=8,"));
+    bh_qemu_argv_free(argv);
+    console->option_count = 3;
+    assert_int_equal(bh_qemu_argv(&qemu, &plan, 0, 3, &argv), BH_OK);
+    assert_non_null(strstr(value_of(argv, "-device", "vhost-user-test"), ",num_vqs=10,"));
+    bh_qemu_argv_free(argv);
+    *console = former;
+}
+
 static void net_of_an_old_qemu_gets_no_vectors(void **state)
 {
     const struct bh_qemu qemu = {.program = (char[]){"qemu"}};
@@ -235,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_line_has_our_devices_and_no_others),
+        cmocka_unit_test(console_gets_queues_for_all_its_ports),
         cmocka_unit_test(net_of_an_old_qemu_gets_no_vectors),
         cmocka_unit_test(qmp_negotiates_and_tells_of_events),
         cmocka_unit_test(qmp_survives_what_makes_no_sense),
