@@ -105,12 +105,37 @@ static enum bh_blk_parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struc
     return BH_BLK_SUBMIT;
 }
 
+/*
+ * The range of such a request. Linux takes a request's direction from bit 0 of its type and so lays the range of a
+ * SECURE_ERASE, 14, in the writable part. A device should not read there [virtio-1.4 2.7.5.1]; refusing it would keep
+ * every Linux from erasing, so it is read from there if that is all that there is.
+ */
+static bool read_range(const struct bh_chain *chain, bool erase,
+                       struct virtio_blk_discard_write_zeroes *range)
+{
+    const size_t header = sizeof(struct virtio_blk_req_header);
+    uint8_t *to = (uint8_t *)range;
+    size_t left = sizeof(*range);
+
+    if (chain->out_len == header + left)
+        return bh_chain_read(chain, header, range, left) == left;
+    if (!erase || chain->out_len != header || chain->in_len != left + 1)
+        return false;
+    for (const struct bh_seg *seg = chain->segs + chain->out_count; left;
+         seg++) { /* in_len says it is there */
+        const size_t some = seg->len < left ? seg->len : left;
+        memcpy(to, seg->base, some);
+        to += some;
+        left -= some;
+    }
+    return true;
+}
+
 /* DISCARD, WRITE_ZEROES and SECURE_ERASE of one range: max_discard_seg and its kin are 1. */
 static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
                                       enum bh_store_op op)
 {
     struct virtio_blk_discard_write_zeroes range;
-    const size_t header = sizeof(struct virtio_blk_req_header);
     const bool zeroes = op == BH_STORE_WRITE_ZEROES;
     unsigned feature = VIRTIO_BLK_F_DISCARD;
     bh_le32 limit = blk->config.max_discard_sectors;
@@ -127,9 +152,8 @@ static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, st
     }
     if (!bh_device_has(&blk->dev, feature))
         return refuse(blk, q, r, VIRTIO_BLK_S_UNSUPP);
-    if (r->chain->out_len != header + sizeof(range))
+    if (!read_range(r->chain, op == BH_STORE_SECURE_ERASE, &range))
         return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
-    bh_chain_read(r->chain, header, &range, sizeof(range));
 
     uint64_t sector = bh_le64_get(range.sector);
     uint32_t sectors = bh_le32_get(range.num_sectors);

@@ -76,6 +76,27 @@ static void collect(struct rig *rig)
     }
 }
 
+/* A rate limit that the input gives room to. */
+struct gate {
+    struct bh_blk_limit limit;
+    unsigned left;
+};
+
+static unsigned gate_room(struct bh_blk_limit *limit, unsigned max)
+{
+    const struct gate *gate = BH_CONTAINER(limit, struct gate, limit);
+
+    return gate->left < max ? gate->left : max;
+}
+
+static void gate_spent(struct bh_blk_limit *limit, unsigned requests, uint64_t bytes)
+{
+    struct gate *gate = BH_CONTAINER(limit, struct gate, limit);
+
+    BH_ASSERT(requests <= gate->left);
+    gate->left -= requests;
+}
+
 static void finish_one(struct sim_store *sim, struct input *in)
 {
     static const int results[] = {BH_OK, BH_OK, BH_OK, BH_ERR_IO, BH_ERR_NOSPC, BH_ERR_UNSUPPORTED};
@@ -97,13 +118,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bh_blk_settings settings = {.serial = "fuzz", .read_only = set_up & 4, .writethrough = set_up & 8};
     struct sim_store sim;
     struct bh_store_ram ram;
+    struct gate gate = {.limit = {gate_room, gate_spent}, .left = 2};
     bool use_ram = set_up & 2, stopped = false;
     unsigned token = 0;
 
     sim_store_init(&sim);
+    sim.store.info.can_secure_erase = sim.store.info.has_lifetime = true;
     bh_store_ram_init(&ram, disk, sizeof(disk), false);
     struct rig *rig = rig_new(use_ram ? &ram.store : &sim.store, &settings, set_up & 1,
                               set_up & 16 ? 1ull << BH_F_IN_ORDER : 0);
+    if (set_up & 32)
+        rig->blk.limit = &gate.limit;
     while (in.left && token < 2 * RIG_SIZE && !stopped) {
         switch (take(&in) % 8) {
         case 0:
@@ -112,7 +137,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         case 3:
         case 4: bh_pipe_pump(&rig->pipe, 1 + take(&in) % 64u); break;
         case 5: finish_one(&sim, &in); break;
-        case 6: bh_device_queue_stop(&rig->blk.dev, take(&in) % RIG_QUEUES); break;
+        case 6:
+            gate.left += take(&in) % 4;
+            bh_blk_go_on(&rig->blk);
+            if (in.left && *in.bytes & 0x80)
+                bh_device_queue_stop(&rig->blk.dev, take(&in) % RIG_QUEUES);
+            break;
         default:
             collect(rig);
             stopped = take(&in) % 4 == 0; /* a reset with whatever is in flight */

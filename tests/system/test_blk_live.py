@@ -7,10 +7,11 @@ import subprocess
 import time
 
 import pytest
-from beds import BUILD, QEMUS, run_qemu, vhost_user
+from beds import BUILD, QEMUS, UML_FEATURES, run_qemu, run_uml, vhost_user
 from systems import EARLY, Runs, description, domain
 
 MIB = 1 << 20
+SECURE_ERASE = 16
 COMMAND = str(BUILD / "cli" / "bulkhead")
 
 
@@ -65,6 +66,16 @@ def test_linux_sees_its_disk_change(programs, backend, folder, version, ring):
     assert counters["class"]["limited"] > 0 and counters["class"]["discards"] > 0
     assert counters["class"]["write_zeroes"] > 0 and counters["class"]["io_errors"] == 0
     assert disk.poll() is None, "the backend did not outlive its guest"
+
+
+def test_linux_erases_a_disk_for_good(programs, backend, folder):
+    # QEMU's vhost-user-blk masks SECURE_ERASE; virtio_uml hides nothing. Linux lays the range where the device writes.
+    control = folder / "ctl"
+    disk = backend("blk", "--ram-size=16M", UML_FEATURES, f"--control={control}")
+    verdict = run_uml(programs, "blk-erase", [("blk", disk.socket_path)])
+    assert SECURE_ERASE in verdict.features["blk"]
+    counters = ask(control, "counters")["class"]
+    assert counters["secure_erases"] > 0 and counters["refused"] == 0
 
 
 def test_a_disk_of_a_running_system_is_resized_by_name(folder):

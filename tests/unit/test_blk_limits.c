@@ -67,6 +67,33 @@ static void a_secure_erase_leaves_nothing(void **state)
     rig_free(rig);
 }
 
+/* As Linux lays it: in the part that the device may write. Of a discard that is none. */
+static void a_secure_erase_is_understood_as_linux_lays_it(void **state)
+{
+    static const uint8_t zeros[4 * 512];
+    const struct virtio_blk_discard_write_zeroes range = {bh_le64_of(8), bh_le32_of(4), bh_le32_of(0)};
+    struct bh_store_ram ram;
+    struct rig_request r;
+    struct rig *rig = ram_rig(&ram, NULL);
+
+    rig_add(rig, 0, &r, VIRTIO_BLK_T_SECURE_ERASE, 0, false, sizeof(range), NULL);
+    memcpy(r.data, &range, sizeof(range)); /* it is not looked at before the pump runs */
+    assert_int_equal(rig_run(rig), 1);
+    assert_int_equal(*r.status, VIRTIO_BLK_S_OK);
+    assert_memory_equal(disk + 8 * 512, zeros, sizeof(zeros));
+    assert_memory_equal(r.data, &range, sizeof(range));
+    rig_add_cut(rig, 0, &r, VIRTIO_BLK_T_SECURE_ERASE, 0, false, sizeof(range), NULL, 5);
+    assert_int_equal(rig_run(rig), 1);
+    assert_int_equal(*r.status, VIRTIO_BLK_S_OK); /* of no sectors */
+    rig_add(rig, 0, &r, VIRTIO_BLK_T_SECURE_ERASE, 0, false, sizeof(range) + 1, NULL);
+    assert_int_equal(rig_run(rig), 1);
+    assert_int_equal(*r.status, VIRTIO_BLK_S_IOERR);
+    rig_add(rig, 0, &r, VIRTIO_BLK_T_DISCARD, 0, false, sizeof(range), NULL);
+    assert_int_equal(rig_run(rig), 1);
+    assert_int_equal(*r.status, VIRTIO_BLK_S_IOERR);
+    rig_free(rig);
+}
+
 static void the_stores_limits_are_the_drivers(void **state)
 {
     struct virtio_blk_config config;
@@ -397,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_secure_erase_leaves_nothing),
+        cmocka_unit_test(a_secure_erase_is_understood_as_linux_lays_it),
         cmocka_unit_test(the_stores_limits_are_the_drivers),
         cmocka_unit_test(the_wear_is_asked_of_the_store),
         cmocka_unit_test(an_emmc_and_its_partition_tell_limits_and_wear),
