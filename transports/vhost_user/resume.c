@@ -112,18 +112,6 @@ static int restore_memory(struct bh_vhost_user *server, const struct bh_vu_image
     return err;
 }
 
-/* A class may have nothing to save, and yet something to do when it goes on (vsock: tell that connections ended). */
-static int restore_class(struct bh_device *dev, const struct bh_vu_image *image)
-{
-    if (image->class_size > sizeof(image->class_state))
-        return BH_ERR_PROTO;
-    if (!dev->class->load)
-        return image->class_size ? BH_ERR_PROTO : BH_OK;
-    return image->class_size || image->flags & BH_VU_IMAGE_FEATURES_DONE
-               ? dev->class->load(dev, image->class_state, image->class_size)
-               : BH_OK;
-}
-
 static int restore_features(struct bh_vhost_user *server, const struct bh_vu_image *image, const char **why)
 {
     struct bh_device *dev = server->dev;
@@ -140,7 +128,8 @@ static int restore_features(struct bh_vhost_user *server, const struct bh_vu_ima
         bh_device_set_status(dev, status);
     if (bh_device_status(dev) != status)
         return wrong(why, "its status does not follow from its features");
-    if (restore_class(dev, image))
+    if (image->class_size > sizeof(image->class_state) || (image->class_size && !dev->class->load) ||
+        (image->class_size && dev->class->load(dev, image->class_state, image->class_size)))
         return wrong(why, "the class's own state makes no sense");
     server->protocol_features = image->protocol_features & bh_vu_offered_protocol_features(server);
     server->protocol_negotiated = image->flags & BH_VU_IMAGE_PROTOCOL_NEGOTIATED;
