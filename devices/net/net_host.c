@@ -8,6 +8,7 @@
 #include "abi/virtio_net.h"
 #include "devices/net/net.h"
 #include "devices/net/net_options.h"
+#include "devices/net/port_capture.h"
 #include "devices/net/ports.h"
 
 #include <stdlib.h>
@@ -19,6 +20,8 @@ struct net_host {
     struct bh_net net;
     enum bh_net_port_kind kind;
     struct bh_netport *port;
+    struct bh_capture capture; /* fd -1: none */
+    struct bh_port_capture capturing;
     struct bh_netport null_port;
     unsigned pair_count;
     struct bh_net_pair *pairs;
@@ -139,6 +142,17 @@ static int check(const struct bh_net_values *v, enum bh_net_port_kind kind, unsi
     return BH_OK;
 }
 
+/* What the device is given: the port, or the capture in front of it. NULL: the file cannot be made, which was said. */
+static struct bh_netport *with_capture(struct net_host *host, const struct bh_net_values *v,
+                                       struct bh_diag_sink *sink)
+{
+    if (!v->capture)
+        return host->port;
+    if (bh_capture_open(&host->capture, v->capture, v->capture_limit, sink) != BH_OK)
+        return NULL;
+    return bh_port_capture(&host->capturing, host->port, &host->capture);
+}
+
 static void destroy_port(struct net_host *host)
 {
     switch (host->kind) {
@@ -167,6 +181,7 @@ static int choose_mac(const struct bh_net_values *v, uint8_t *mac)
 
 static void free_host(struct net_host *host)
 {
+    bh_capture_close(&host->capture);
     for (unsigned i = 0; i < BH_COUNT(host->queue_blocks); i++)
         free(host->queue_blocks[i]);
     free(host->pairs);
@@ -180,6 +195,7 @@ static struct net_host *allocate(unsigned pair_count, uint16_t size, struct bh_v
     if (!host)
         return NULL;
     host->pair_count = pair_count;
+    host->capture.fd = -1;
     host->pairs = calloc(pair_count, sizeof(*host->pairs));
     if (!host->pairs)
         goto fail;
@@ -220,9 +236,15 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
         free_host(host);
         return err;
     }
+    struct bh_netport *port = with_capture(host, v, sink);
+    if (!port) {
+        destroy_port(host);
+        free_host(host);
+        return BH_ERR_IO;
+    }
     const struct bh_net_memory parts = {
         .pair_count = pair_count, .pairs = host->pairs, .queues = host->queues, .memory = memory};
-    bh_net_init(&host->net, mem, &parts, host->port, &setup);
+    bh_net_init(&host->net, mem, &parts, port, &setup);
     host->hosted = (struct bh_hosted){.class = &bh_net_hosted, .dev = &host->net.dev};
     *hosted = &host->hosted;
     return BH_OK;
@@ -257,14 +279,14 @@ static void destroy(struct bh_hosted *hosted)
 /* --- what it can be told ----------------------------------------------------------------------------------- */
 
 enum { LINK_DOWN, LINK_UP };
-struct link_values {
+struct state_values {
     int state;
 };
 static const char *const link_states[] = {"down", "up", NULL};
 static const struct bh_option link_arguments[] = {
     {.name = "state",
      .type = BH_OPT_ENUM,
-     .offset = offsetof(struct link_values, state),
+     .offset = offsetof(struct state_values, state),
      .values = link_states,
      .required = true,
      .help = "Pull the cable out of the card, or put it in again"},
@@ -278,7 +300,31 @@ static struct net_host *host_of(struct bh_hosted *hosted)
 
 static int run_link(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
 {
-    bh_net_plug(&host_of(hosted)->net, ((const struct link_values *)values)->state == LINK_UP);
+    bh_net_plug(&host_of(hosted)->net, ((const struct state_values *)values)->state == LINK_UP);
+    return BH_OK;
+}
+
+enum { CAPTURE_OFF, CAPTURE_ON };
+static const char *const capture_states[] = {"off", "on", NULL};
+static const struct bh_option capture_arguments[] = {
+    {.name = "state",
+     .type = BH_OPT_ENUM,
+     .offset = offsetof(struct state_values, state),
+     .values = capture_states,
+     .required = true,
+     .help = "Leave frames out of the capture, or take them up again"},
+    {.name = NULL},
+};
+
+static int run_capture(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
+{
+    struct bh_capture *capture = &host_of(hosted)->capture;
+
+    if (capture->fd < 0) {
+        bh_error(sink, NULL, "give the device a capture=FILE", "there is no capture, or its file is full");
+        return BH_ERR_UNSUPPORTED;
+    }
+    capture->paused = ((const struct state_values *)values)->state == CAPTURE_OFF;
     return BH_OK;
 }
 
@@ -294,8 +340,13 @@ static const struct bh_class_verb verbs[] = {
     {.name = "link",
      .summary = "pull the cable out of the card, or put it in again",
      .arguments = link_arguments,
-     .values_size = sizeof(struct link_values),
+     .values_size = sizeof(struct state_values),
      .run = run_link},
+    {.name = "capture",
+     .summary = "pause the capture, or go on with it",
+     .arguments = capture_arguments,
+     .values_size = sizeof(struct state_values),
+     .run = run_capture},
     {.name = "announce", .summary = "ask the guest to announce its addresses", .run = run_announce},
     {.name = NULL},
 };

@@ -38,6 +38,8 @@ struct bh_net_values {
     char *dgram_path, *dgram_local;
     uint64_t pairs;
     bool hash_report, rss;
+    char *capture;
+    uint64_t capture_limit;
     uint64_t queue_size;
 };
 #define BH_NET_NO_FD 65535u

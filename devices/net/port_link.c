@@ -4,8 +4,8 @@
  * device processes. Neither sees the other guest's memory.
  *
  * Theory of operation
- *   A packet is a frame behind the 12 bytes of a virtio-net header, which are zero as long as no offload is
- * passed through. The first packet each way is a hello (magic, version, largest frame); the link is up when the
+ *   A packet is a frame behind its virtio-net header of 12 bytes: offloads are passed through, and done by the
+ * receiving end where its guest does not take them (net_soft.c). The first packet each way is a hello (magic, version, largest frame); the link is up when the
  * other's came. When the connection ends, the link is down and what waits is dropped, as with any cable; over a
  * path the ends look for each other again.
  *
@@ -18,6 +18,8 @@
 #include "abi/virtio_net.h"
 #include "devices/net/frame_fifo.h"
 #include "devices/net/link_meet.h"
+#include "devices/net/net.h"
+#include "devices/net/net_soft.h"
 #include "devices/net/ports.h"
 
 #include <errno.h>
@@ -28,7 +30,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FIFO_SLOTS 256u
+#define FIFO_SLOTS 128u
 #define STALL_MS   100u
 #define REFUSED_MS 100u /* until the next try when the other end hung up without a hello: it has a peer */
 #define READ_BATCH 64u
@@ -40,13 +42,14 @@ struct link_hello {
 };
 _Static_assert(sizeof(struct link_hello) == 16, "the link's own wire format");
 #define HELLO_MAGIC   "bh-link"
-#define HELLO_VERSION 1u
+#define HELLO_VERSION 2u
 #define HEADER        ((uint32_t)sizeof(struct virtio_net_hdr))
 
 struct bh_link_counters {
     uint64_t long_for_peer; /* dropped: longer than the other end takes */
     uint64_t malformed;     /* packets of the other end that are no frames */
     uint64_t stalled;       /* dropped: our guest takes nothing */
+    uint64_t in_software;   /* frames whose offload our guest does not take */
     uint64_t connections;
 };
 
@@ -62,8 +65,10 @@ struct port_link {
     uint32_t peer_frame_max; /* 0: no hello yet */
     struct bh_loop_fd watch;
     struct bh_loop_timer stall;
+    uint64_t accepted; /* what our guest takes, of BH_NET_GUEST_OFFLOADS */
     struct bh_frame_fifo fifo;
     struct bh_net_arrival arrival; /* the fifo's first */
+    uint8_t *packet;               /* HEADER + BH_NET_GSO_BYTES: one that is cut into segments */
     struct bh_link_counters counters;
     struct bh_diag_limit limit;
     struct iovec iov[BH_NET_BATCH][BH_NET_SEGS + 2];
@@ -135,10 +140,51 @@ static bool take_hello(struct port_link *l, const uint8_t *packet, size_t len)
     return true;
 }
 
-/* The header asks for nothing: no offload is passed through. */
-static bool is_frame(const struct port_link *l, const uint8_t *packet, size_t len)
+/* Cut the packet in the fifo's next slot into segments, as many as there is room for; TCP sends the others again. */
+static void segment(struct port_link *l, const struct virtio_net_hdr *header, uint32_t len)
 {
-    return len >= HEADER + BH_NET_FRAME_MIN && len <= l->fifo.slot_bytes && packet[0] == 0 && packet[1] == 0;
+    struct bh_net_soft soft;
+
+    memcpy(l->packet, bh_frame_fifo_slot(&l->fifo) + HEADER, len);
+    if (!bh_net_soft_plan(&soft, l->packet, len, header) || soft.payload + soft.size > BH_NET_GSO_BYTES) {
+        l->counters.malformed++;
+        return;
+    }
+    for (unsigned i = 0; i < soft.count && !bh_frame_fifo_full(&l->fifo); i++) {
+        uint8_t *slot = bh_frame_fifo_slot(&l->fifo);
+        memset(slot, 0, HEADER);
+        bh_frame_fifo_add(&l->fifo, HEADER + bh_net_soft_segment(&soft, i, slot + HEADER));
+    }
+}
+
+/* The packet in the fifo's next slot becomes a frame, or several; what our guest does not do, we do. */
+static void take_packet(struct port_link *l, uint8_t *packet, size_t bytes)
+{
+    struct virtio_net_hdr header, wanted;
+    const uint32_t len = (uint32_t)bytes - HEADER;
+
+    if (bytes < HEADER + BH_NET_FRAME_MIN || bytes > l->fifo.slot_bytes) {
+        l->counters.malformed++;
+        return;
+    }
+    memcpy(&header, packet, HEADER);
+    wanted = header;
+    if (!bh_net_header_for_guest(&header, len, BH_NET_GUEST_OFFLOADS) ||
+        (!bh_net_is_gso(&header) && len > l->port.frame_max)) {
+        l->counters.malformed++;
+        return;
+    }
+    if (!bh_net_header_for_guest(&wanted, len, l->accepted)) {
+        l->counters.in_software++;
+        if (bh_net_is_gso(&header)) {
+            segment(l, &header, len);
+            return;
+        }
+        bh_net_soft_checksum(packet + HEADER, len, &header);
+        memset(&wanted, 0, sizeof(wanted));
+    }
+    memcpy(packet, &wanted, HEADER);
+    bh_frame_fifo_add(&l->fifo, (uint32_t)bytes);
 }
 
 /* Read one packet. False: there is none, or the connection is gone. */
@@ -171,10 +217,7 @@ static bool read_packet(struct port_link *l)
         hang_up(l);
         return false;
     }
-    if (is_frame(l, slot, (size_t)got))
-        bh_frame_fifo_add(&l->fifo, (uint32_t)got);
-    else
-        l->counters.malformed++;
+    take_packet(l, slot, (size_t)got);
     return true;
 }
 
@@ -206,10 +249,9 @@ static void ready(struct bh_loop_fd *watch, uint32_t events)
 static void describe(struct port_link *l, const struct bh_net_frame *frame, unsigned n,
                      struct mmsghdr *message)
 {
-    static const struct virtio_net_hdr no_offload;
     struct iovec *iov = l->iov[n];
 
-    iov[0] = (struct iovec){(void *)(uintptr_t)&no_offload, HEADER};
+    iov[0] = (struct iovec){(void *)(uintptr_t)&frame->header, HEADER};
     iov[1] = (struct iovec){frame->first.base, frame->first.len};
     if (frame->rest_count > 0)
         memcpy(&iov[2], frame->rest, frame->rest_count * sizeof(*iov));
@@ -227,7 +269,8 @@ static unsigned send_frames(struct bh_netport *port, unsigned pair, const struct
     if (l->full)
         return 0;
     for (unsigned i = 0; i < count; i++) {
-        if (frames[i].len > l->peer_frame_max || frames[i].rest_count > BH_NET_SEGS) {
+        if ((!bh_net_is_gso(&frames[i].header) && frames[i].len > l->peer_frame_max) ||
+            frames[i].rest_count > BH_NET_SEGS) {
             l->counters.long_for_peer++;
             continue;
         }
@@ -253,6 +296,7 @@ static const struct bh_net_arrival *peek(struct bh_netport *port, unsigned pair)
 
     if (len == 0)
         return NULL;
+    memcpy(&l->arrival.header, bh_frame_fifo_bytes(&l->fifo), HEADER);
     l->arrival.bytes = bh_frame_fifo_bytes(&l->fifo) + HEADER;
     l->arrival.len = len - HEADER;
     return &l->arrival;
@@ -268,7 +312,18 @@ static void drop(struct bh_netport *port, unsigned pair)
     want(l);
 }
 
-static const struct bh_netport_ops link_ops = {.send = send_frames, .peek = peek, .drop = drop};
+/* What waits already was for the driver before. */
+static void accept_offloads(struct bh_netport *port, uint64_t offloads)
+{
+    struct port_link *l = link_of(port);
+
+    if (l->accepted & ~offloads)
+        bh_frame_fifo_clear(&l->fifo);
+    l->accepted = offloads;
+}
+
+static const struct bh_netport_ops link_ops = {
+    .send = send_frames, .peek = peek, .drop = drop, .accept = accept_offloads};
 
 /* --- connections ------------------------------------------------------------------------------------------ */
 
@@ -321,13 +376,16 @@ int bh_port_link_create(struct bh_loop *loop, const char *path, int fd, uint32_t
 
     if (!l)
         return err;
-    l->port = (struct bh_netport){.ops = &link_ops, .frame_max = BH_NET_FRAME_BYTES(mtu)};
+    l->port = (struct bh_netport){.ops = &link_ops,
+                                  .frame_max = BH_NET_FRAME_BYTES(mtu),
+                                  .offloads = BH_NET_HOST_OFFLOADS | BH_NET_GUEST_OFFLOADS};
     l->loop = loop;
     l->sink = sink;
     l->fd = -1;
     l->limit = (struct bh_diag_limit){.burst = 1, .period_ms = 60000};
     l->meets = path != NULL;
-    if (bh_frame_fifo_init(&l->fifo, FIFO_SLOTS, l->port.frame_max + HEADER) != BH_OK)
+    l->packet = malloc(HEADER + BH_NET_GSO_BYTES);
+    if (!l->packet || bh_frame_fifo_init(&l->fifo, FIFO_SLOTS, HEADER + BH_NET_GSO_BYTES) != BH_OK)
         goto free_it;
     if (path) {
         err = bh_link_meet_start(&l->meet, loop, path, met);
@@ -344,6 +402,7 @@ int bh_port_link_create(struct bh_loop *loop, const char *path, int fd, uint32_t
 free_fifo:
     bh_frame_fifo_fini(&l->fifo);
 free_it:
+    free(l->packet);
     free(l);
     return err;
 }
@@ -358,5 +417,6 @@ void bh_port_link_destroy(struct bh_netport *port)
     if (l->meets)
         bh_link_meet_stop(&l->meet);
     bh_frame_fifo_fini(&l->fifo);
+    free(l->packet);
     free(l);
 }

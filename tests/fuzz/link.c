@@ -41,12 +41,12 @@ static size_t write_packet(int fd, const uint8_t *data, size_t size)
 
 static void take_frame(struct bh_netport *port)
 {
-    static uint8_t bytes[4096];
+    static uint8_t bytes[BH_NET_GSO_BYTES];
     const struct bh_net_arrival *arrival = port->ops->peek(port, 0);
 
     if (!arrival)
         return;
-    BH_ASSERT(arrival->len >= BH_NET_FRAME_MIN && arrival->len <= port->frame_max);
+    BH_ASSERT(arrival->len >= BH_NET_FRAME_MIN && arrival->len <= sizeof(bytes));
     memcpy(bytes, arrival->bytes, arrival->len);
     port->ops->drop(port, 0);
 }
@@ -74,6 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             size -= took;
         } else if (op % 4 == 2) {
             take_frame(port);
+        } else if (op >= 128) {
+            port->ops->accept(port, op & 64u ? BH_NET_GUEST_OFFLOADS : 0);
         } else if (port->link_up) { /* as the class does: nothing goes into a loose cable */
             BH_ASSERT(port->ops->send(port, 0, &frame, 1) <= 1);
         }

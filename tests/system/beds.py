@@ -77,17 +77,24 @@ class Programs:
         return process
 
     def start_backend(self, program, *options, name, before=(), pass_fds=()):
-        """Starts a device process and waits until it says by sd_notify's protocol that it is ready.
+        """Starts a device process on a socket of its own, which it returns with it.
 
         `before` are words in front of its command, such as nsenter's.
         """
         path = self.folder / f"{name}.sock"
+        process = self.start_ready(program, f"--socket-path={path}", *options, name=name, before=before,
+                                   pass_fds=pass_fds)
+        process.socket_path = path
+        return process
+
+    def start_ready(self, program, *options, name, before=(), pass_fds=()):
+        """Starts a program of ours and waits until it says by sd_notify's protocol that it is ready."""
         notify = self.folder / f"{name}.notify"
         notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(str(notify))
             ready.settimeout(0.2)
-            process = self.start([*before, program, f"--socket-path={path}", *options], name,
+            process = self.start([*before, program, *options], name,
                                  env={**os.environ, "NOTIFY_SOCKET": str(notify)}, pass_fds=pass_fds)
             deadline = time.monotonic() + 10
             while True:
@@ -98,7 +105,6 @@ class Programs:
                     pass
                 assert process.poll() is None, f"{program.name} ended at once: {self.log(name)}"
                 assert time.monotonic() < deadline, f"{program.name} does not become ready: {self.log(name)}"
-        process.socket_path = path
         return process
 
     def log(self, name):
