@@ -5,14 +5,15 @@
  * is behind it, and guest memory, rings and in-flight records are there.
  *
  * The input: a byte that chooses what the state holds before it is spoilt (1 packed, 2 a dirty log, 4 the front-end's
- * in-flight area, 8 a message half taken in, 16 an answer half sent, 32 the rings ran), then patches: 2 bytes that
- * choose a place in the page, image, guest memory or in-flight area, a byte of length, the bytes.
+ * in-flight area, 8 a message half taken in, 16 an answer half sent, 32 the rings ran, 64 behind an IOMMU), then patches:
+ * 2 bytes that choose a place in the page, image, guest memory or in-flight area, a byte of length, the bytes.
  */
 #include "devices/blk/blk_host.h"
 #include "tests/fuzz/target.h"
 #include "transports/vhost_user/journal.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <abi/vhost_user_inflight.h>
+#include <bulkhead/impl/class.h>
 #include <bulkhead/impl/inflight.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 
 enum { MEMORY = 65536, BASE = 0x10000, RINGS = 2, SIZE = 16, ROUNDS_MAX = 200, PATCHES_MAX = 64 };
 enum { RING_BYTES = 0x4000, DESC_AT = 0, AVAIL_AT = 0x1000, USED_AT = 0x2000 };
-enum { PACKED = 1, LOG = 2, AREA = 4, HALF_IN = 8, HALF_OUT = 16, RAN = 32 };
+enum { PACKED = 1, LOG = 2, AREA = 4, HALF_IN = 8, HALF_OUT = 16, RAN = 32, IOMMU = 64 };
 /* The names under which fds are kept. */
 enum {
     ID_CONN = 1,
@@ -136,7 +137,7 @@ static void lay_messages(struct bed *bed, struct bh_vu_image *image)
     }
 }
 
-static void lay_state(struct bed *bed)
+static void lay_state(struct bed *bed, struct bh_device *dev)
 {
     struct bh_vu_image *image = &bed->page->image[0];
     const uint32_t stride = (uint32_t)((bh_inflight_bytes(64, true) + 63u) & ~(size_t)63u);
@@ -148,13 +149,15 @@ static void lay_state(struct bed *bed)
         .next_id = ID_END,
         .records_at = (sizeof(*bed->page) + 63u) & ~(size_t)63u,
         .records_stride = stride,
+        .class_at = ((sizeof(*bed->page) + 63u) & ~(size_t)63u) + (size_t)stride * RINGS,
     };
     image->flags = BH_VU_IMAGE_SERVING | BH_VU_IMAGE_PROTOCOL_NEGOTIATED | BH_VU_IMAGE_FEATURES_DONE |
                    (bed->how & LOG ? BH_VU_IMAGE_HAS_LOG | BH_VU_IMAGE_LOG_WANTED : 0u) |
                    (bed->how & AREA ? BH_VU_IMAGE_HAS_INFLIGHT : 0u);
     image->status = 15;
     image->acked[0] = 1u << BH_F_EVENT_IDX | 1u << BH_F_INDIRECT_DESC;
-    image->acked[1] = 1u << (BH_F_VERSION_1 - 32) | (bed->how & PACKED ? 1u << (BH_F_RING_PACKED - 32) : 0u);
+    image->acked[1] = 1u << (BH_F_VERSION_1 - 32) | (bed->how & PACKED ? 1u << (BH_F_RING_PACKED - 32) : 0u) |
+                      (bed->how & IOMMU ? 1u << (BH_F_ACCESS_PLATFORM - 32) : 0u);
     image->protocol_features = UINT64_MAX;
     image->conn_id = ID_CONN;
     image->backend_id = ID_CHANNEL;
@@ -163,6 +166,7 @@ static void lay_state(struct bed *bed)
     image->regions[0] = (struct bh_vu_image_region){.told = {BASE, MEMORY, BASE, 0}, .fd_id = ID_MEMORY};
     image->log = (struct vhost_user_log){.mmap_size = 64, .mmap_offset = 0};
     image->inflight = (struct vhost_user_inflight){(uint64_t)stride * RINGS, 0, RINGS, 64};
+    image->class_size = (uint32_t)dev->class->save(dev, image->class_state, sizeof(image->class_state));
     lay_rings(bed, image);
     lay_messages(bed, image);
 }
@@ -200,13 +204,13 @@ static void patch(struct bed *bed)
     uint8_t *bytes;
     size_t room;
     switch (place >> 14) {
-    case 0: /* the page's head and image: every byte of it */
+    case 0: /* the page's head and the image's, up to its regions */
         bytes = (uint8_t *)bed->page;
         room = sizeof(*bed->page);
         break;
-    case 1: /* behind the rings in the image: the messages */
-        bytes = (uint8_t *)&bed->page->image[0].class_size;
-        room = sizeof(struct bh_vu_image) - offsetof(struct bh_vu_image, class_size);
+    case 1: /* behind the regions in the image: rings, the class, the messages */
+        bytes = (uint8_t *)&bed->page->image[0].rings;
+        room = sizeof(struct bh_vu_image) - offsetof(struct bh_vu_image, rings);
         break;
     case 2:
         bytes = bed->memory;
@@ -235,7 +239,7 @@ static void pump(struct bed *bed, struct bh_loop *loop)
 static void make_fds(struct bed *bed)
 {
     int ends[2], fd;
-    bed->page_size = (sizeof(*bed->page) + 3u * 4096u) & ~(size_t)4095u;
+    bed->page_size = (sizeof(*bed->page) + (size_t)3 * 4096) & ~(size_t)4095u;
     bed->page = (void *)new_memory(&fd, bed->page_size, true);
     keep(bed, 0, fd);
     BH_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
@@ -279,9 +283,11 @@ static int lowest_fd(void)
     return fd;
 }
 
-static void go_on(struct bed *bed, struct bh_loop *loop, struct bh_vhost_user *server)
+/* `whole`: nothing was spoilt, so it must be gone on with. */
+static void go_on(struct bed *bed, struct bh_loop *loop, struct bh_vhost_user *server, bool whole)
 {
     const struct vhost_user_header ask = {VHOST_USER_GET_FEATURES, VHOST_USER_VERSION, 0};
+    BH_ASSERT(!whole || bh_vhost_user_counters(server)->resumed == 1);
     pump(bed, loop);
     for (unsigned i = 0; i < RINGS; i++)
         (void)!write(bed->kick[i], &(uint64_t){1}, 8);
@@ -316,7 +322,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BH_ASSERT(bh_blk_hosted.create(loop, &mem, &options, &quiet, &hosted) == BH_OK);
     bed.how = next(&bed);
     make_fds(&bed);
-    lay_state(&bed);
+    lay_state(&bed, hosted->dev);
     if (bed.how & RAN)
         lay_records(&bed);
     for (unsigned i = 0; i < PATCHES_MAX && bed.at < bed.end; i++)
@@ -324,7 +330,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (bh_vhost_user_create(loop, hosted->dev, -1, "fuzz", &quiet, &bed.keeper, &owner_ops, &bed, &server) ==
         BH_OK)
-        go_on(&bed, loop, server);
+        go_on(&bed, loop, server, size <= 1);
     else
         close(bed.peer);
 

@@ -19,6 +19,7 @@ from bedlib import pieces
 from beds import BUILD, FULL, QEMUS, RING_PACKED, run_qemu, vhost_user
 from keeper import Keeper
 from systems import CONSOLE, Runs, description, domain
+from test_iommu import ACCESS_PLATFORM
 from test_net import host  # noqa: F401 (a fixture)
 
 KILLS = 100 if FULL else 8
@@ -96,6 +97,20 @@ def test_disk_loses_nothing(programs, keep, image, version, ring):
     verdict = run_qemu(programs, qemu, "recover-blk", device, extra=[pieces.get("fio-arm64")], limit=300,
                        during=kill_under_load(programs, disk, KILLS))
     assert (RING_PACKED in verdict.features["blk"]) == (ring == "packed")
+    assert disk.starts > KILLS
+    disk.check()
+
+
+@pytest.mark.parametrize("version,ring", matrix(("qemu-11", "packed")))
+def test_disk_behind_an_iommu_loses_nothing(programs, keep, image, version, ring):
+    """Translations die with the process, and so do its questions; its successor asks again."""
+    qemu = need(version)
+    disk = keep("blk", f"--blk-file={image}", "--features=+access_platform")
+    options = ",iommu_platform=on,disable-legacy=on" + (",packed=on" if ring == "packed" else "")
+    device = ["-M", "iommu=smmuv3", *vhost_user("blk", disk.socket_path, version, options)]
+    verdict = run_qemu(programs, qemu, "recover-blk", device, extra=[pieces.get("fio-arm64")], limit=300,
+                       during=kill_under_load(programs, disk, KILLS))
+    assert ACCESS_PLATFORM in verdict.features["blk"] and (RING_PACKED in verdict.features["blk"]) == (ring == "packed")
     assert disk.starts > KILLS
     disk.check()
 
