@@ -107,10 +107,8 @@ enum bh_vu_result bh_vu_set_inflight(struct bh_vhost_user *server, const char **
 int bh_vu_inflight_restore(struct bh_vhost_user *server, const struct vhost_user_inflight *told, uint32_t id,
                            const char **why)
 {
-    const int fd = bh_vu_journal_fd(&server->journal, id);
+    const int fd = bh_vu_journal_look(&server->journal, id);
     *why = fd < 0 ? "the file of the in-flight records was not kept" : map(server, told, fd);
-    if (fd >= 0)
-        close(fd);
     server->inflight.id = id;
     return *why ? BH_ERR_PROTO : BH_OK;
 }

@@ -145,12 +145,18 @@ uint32_t bh_vu_journal_keep(struct bh_vhost_user *server, int fd)
     return id;
 }
 
-int bh_vu_journal_fd(const struct bh_vu_journal *journal, uint32_t id)
+int bh_vu_journal_look(const struct bh_vu_journal *journal, uint32_t id)
 {
     for (unsigned i = 0; i < journal->kept_count; i++)
         if (journal->kept[i].id == id)
-            return fcntl(journal->kept[i].fd, F_DUPFD_CLOEXEC, 0);
+            return journal->kept[i].fd;
     return -1;
+}
+
+int bh_vu_journal_fd(const struct bh_vu_journal *journal, uint32_t id)
+{
+    const int fd = bh_vu_journal_look(journal, id);
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 static bool stands_for(const struct bh_vhost_user *server, const struct bh_vu_image *image, uint32_t id)

@@ -180,7 +180,8 @@ void *bh_vu_journal_records(const struct bh_vu_journal *journal, unsigned index,
 
 /* Keep `fd` (still the caller's): the id under which it is kept; 0 when it is not. */
 uint32_t bh_vu_journal_keep(struct bh_vhost_user *server, int fd);
-/* A duplicate of what is kept under `id`, the caller's; -1: nothing is. */
+/* What is kept under `id`: the journal's own, or a duplicate that is the caller's; -1: nothing is. */
+int bh_vu_journal_look(const struct bh_vu_journal *journal, uint32_t id);
 int bh_vu_journal_fd(const struct bh_vu_journal *journal, uint32_t id);
 
 /*

@@ -104,10 +104,8 @@ enum bh_vu_result bh_vu_set_log_fd(struct bh_vhost_user *server)
 int bh_vu_log_restore(struct bh_vhost_user *server, const struct vhost_user_log *told, uint32_t id,
                       const char **why)
 {
-    const int fd = bh_vu_journal_fd(&server->journal, id);
+    const int fd = bh_vu_journal_look(&server->journal, id);
     *why = fd < 0 ? "the dirty log's file was not kept" : map(server, told, fd);
-    if (fd >= 0)
-        close(fd);
     server->log.map_id = id;
     return *why ? BH_ERR_PROTO : BH_OK;
 }

@@ -97,7 +97,7 @@ static int restore_memory(struct bh_vhost_user *server, const struct bh_vu_image
     for (unsigned i = 0; i < image->region_count; i++) {
         told[i] = image->regions[i].told;
         ids[i] = image->regions[i].fd_id;
-        fds[i] = take_id(server, ids[i]);
+        fds[i] = bh_vu_journal_look(&server->journal, ids[i]);
         if (fds[i] < 0)
             err = wrong(why, "the file of a memory region was not kept");
     }
@@ -106,9 +106,6 @@ static int restore_memory(struct bh_vhost_user *server, const struct bh_vu_image
     if (!err && image->region_count)
         bh_device_mem_change(server->dev,
                              bh_vu_memory_staged(&server->memory)); /* no queue runs: done at once */
-    for (unsigned i = 0; i < image->region_count; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
     return err;
 }
 
