@@ -126,6 +126,7 @@ static const struct bh_class class = {
 struct pipe_keeper {
     struct bh_keeper keeper;
     int fd;
+    unsigned puts, refuse;
 };
 
 static int tell(struct bh_keeper *keeper, char verb, const char *name, int fd)
@@ -155,7 +156,8 @@ static int tell(struct bh_keeper *keeper, char verb, const char *name, int fd)
 
 static int put(struct bh_keeper *keeper, const char *name, int fd)
 {
-    return tell(keeper, 'P', name, fd);
+    struct pipe_keeper *self = BH_CONTAINER(keeper, struct pipe_keeper, keeper);
+    return ++self->puts == self->refuse ? BH_ERR_IO : tell(keeper, 'P', name, fd);
 }
 
 static void drop(struct bh_keeper *keeper, const char *name)
@@ -204,7 +206,7 @@ static struct bh_device *make_answering(struct rec *rec, struct bh_loop *loop, s
 
 static int run_device(struct rec *rec)
 {
-    struct pipe_keeper keeper = {{&keeper_ops, rec->kept, rec->kept_count}, rec->notify[1]};
+    struct pipe_keeper keeper = {{&keeper_ops, rec->kept, rec->kept_count}, rec->notify[1], 0, rec->refuse};
     struct bh_diag_sink sink = {.emit = say};
     struct device_process process = {0};
     struct bh_device *dev;

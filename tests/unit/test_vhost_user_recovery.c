@@ -304,6 +304,36 @@ static void successors_that_live_short(void **state)
     }
 }
 
+/* --- a keeper that does not keep ------------------------------------------------------------------------- */
+
+/* A set-up that nobody kills; the put with that number is refused. Returns how many were taken. */
+static unsigned refused_at(unsigned refuse)
+{
+    struct rec rec;
+    int status;
+    rec_open(&rec);
+    rec.refuse = refuse;
+    rec_start_device(&rec, false);
+    rec_start_front(&rec, set_up, (void *)(uintptr_t)&variants[2]);
+    assert_int_equal(waitpid(rec.front, &status, 0), rec.front);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    rec_keep(&rec);
+    assert_true(!refuse || rec.kept_count <= 1); /* the page, which says that there is no connection */
+    rec_wait_device(&rec);
+    rec_close(&rec);
+    return rec.puts;
+}
+
+/* The connection is served on, and nothing of it is left with a keeper that could not have it all. */
+static void a_keeper_that_refuses_stops_nobody(void **state)
+{
+    const unsigned all = refused_at(0);
+    (void)state;
+    assert_true(all > 10);
+    for (unsigned refuse = 1; refuse <= all; refuse++)
+        assert_int_equal(refused_at(refuse), refuse - 1);
+}
+
 /* --- traffic --------------------------------------------------------------------------------------------- */
 
 static uint64_t now_ms(void)
@@ -478,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_at_its_system_calls_during_a_set_up),
         cmocka_unit_test(successors_that_live_short),
+        cmocka_unit_test(a_keeper_that_refuses_stops_nobody),
         cmocka_unit_test(killed_at_random_moments_under_traffic),
         cmocka_unit_test(a_front_end_that_comes_back_has_its_requests_done_again),
     };
