@@ -19,7 +19,8 @@ static void show_help(const struct bh_verb *verb, int fd)
     bh_help_verb(verb, fd);
     dprintf(fd, "\nClasses:");
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
-        dprintf(fd, " %s", class->name);
+        if (!class->stranger)
+            dprintf(fd, " %s", class->name);
     dprintf(fd, "\n\n`bulkhead device CLASS --help` shows a class's options.\n");
 }
 
@@ -28,10 +29,9 @@ static int no_such_class(const char *word)
     const char *names[CLASSES_MAX];
     char hint[80] = "`bulkhead device --help` lists the classes";
     size_t count = 0;
-    while (bh_plan_classes[count].name && count < CLASSES_MAX) {
-        names[count] = bh_plan_classes[count].name;
-        count++;
-    }
+    for (const struct bh_plan_class *class = bh_plan_classes; class->name && count < CLASSES_MAX; class ++)
+        if (!class->stranger)
+            names[count++] = class->name;
     const char *near = bh_did_you_mean(word, names, count);
     if (near)
         snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
@@ -42,7 +42,7 @@ static int no_such_class(const char *word)
 static bool is_class(const char *word)
 {
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
-        if (!strcmp(class->name, word))
+        if (!class->stranger && !strcmp(class->name, word))
             return true;
     return false;
 }

@@ -18,6 +18,10 @@ static void print_device(const struct bh_plan *plan, const struct bh_plan_device
     printf("  %-12s %-8s slot %-2u", device->name, device->class_name, device->pci_slot);
     for (size_t i = 0; i < device->option_count; i++)
         printf(" --%s=%s", device->options[i].name, device->options[i].value);
+    if (device->program)
+        printf(" by %s", device->program);
+    for (size_t i = 0; i < device->argument_count; i++)
+        printf(" %s", device->arguments[i]);
     if (device->link != BH_PLAN_NONE)
         printf(" on %s", plan->links[device->link].name);
     putchar('\n');

@@ -13,6 +13,22 @@
 #include "programs/device.h"
 
 static const char *const blk_stores[] = {"blk-file", "ram-size", "null-size", NULL};
+static const char *const net_front_end[] = {"mac", NULL};
+
+/* Of a file system the engine's front-end has one word; the rest is its program's. */
+struct fs_values {
+    char *tag;
+};
+static const char *const fs_front_end[] = {"tag", NULL};
+static const struct bh_option fs_options[] = {
+    {.name = "tag",
+     .type = BH_OPT_STRING,
+     .offset = offsetof(struct fs_values, tag),
+     .required = true,
+     .help = "the name by which the guest mounts it, at most 36 bytes",
+     .ref = "virtio-1.4 5.11.4"},
+    {.name = NULL},
+};
 
 const struct bh_plan_class bh_plan_classes[] = {
     {.name = "net",
@@ -20,7 +36,8 @@ const struct bh_plan_class bh_plan_classes[] = {
      .options = bh_net_options,
      .mac = "mac",
      .forward = "forward",
-     .linkable = true},
+     .linkable = true,
+     .front_end = net_front_end},
     {.name = "blk",
      .virtio_id = 2,
      .options = bh_blk_option_table,
@@ -30,6 +47,7 @@ const struct bh_plan_class bh_plan_classes[] = {
     {.name = "console", .virtio_id = 3, .options = bh_console_options},
     {.name = "rng", .virtio_id = 4, .options = bh_rng_options},
     {.name = "vsock", .virtio_id = 19, .options = bh_vsock_options},
+    {.name = "fs", .virtio_id = 26, .options = fs_options, .stranger = true, .front_end = fs_front_end},
     {.name = NULL},
 };
 

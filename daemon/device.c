@@ -59,9 +59,12 @@ static int make_sockets(struct unit *unit)
     close_sockets(unit);
     unit->listen_fd = socket_bind(listen_name, SOCK_STREAM);
     snprintf(control_name, sizeof(control_name), "%s.ctl", unit->name);
-    if (unit->listen_fd >= 0)
+    /* Strangers accept without looking first. */
+    if (unit->listen_fd >= 0 && unit_program(unit))
+        (void)fcntl(unit->listen_fd, F_SETFL, fcntl(unit->listen_fd, F_GETFL) & ~O_NONBLOCK);
+    if (unit->listen_fd >= 0 && !unit_program(unit))
         unit->control_fd = socket_bind(control_name, SOCK_STREAM);
-    if (unit->control_fd >= 0)
+    if (unit->control_fd >= 0 || (unit->listen_fd >= 0 && unit_program(unit)))
         return BH_OK;
     snprintf(unit->why, sizeof(unit->why), "its socket %s cannot be made: %s",
              unit->listen_fd >= 0 ? control_name : listen_name, strerror(errno));
@@ -110,6 +113,22 @@ void device_close(struct unit *unit)
 }
 
 /* --- starting ---------------------------------------------------------------------------------------------- */
+
+/* A stranger's: the socket by the conventions' word, then what the description has for it. */
+static char **foreign_words(const struct bh_plan_device *device)
+{
+    char **words = calloc(device->argument_count + 3, sizeof(*words));
+    size_t count = 0;
+    if (!words)
+        return NULL;
+    words[count++] = strdup(device->program);
+    if (asprintf(&words[count], "--fd=%d", BH_PROCESS_FIRST_FD) >= 0)
+        count++;
+    for (size_t i = 0; i < device->argument_count; i++)
+        words[count++] = strdup(device->arguments[i]);
+    words[count] = NULL;
+    return words;
+}
 
 /* The fds of start_process, then one word an option; freed by free_words. */
 static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device,
@@ -170,7 +189,8 @@ static int start_process(struct unit *unit, const char *program)
     int fds[BH_FD_STORE_MAX + 3], err = BH_ERR_NOMEM;
     size_t fd_count = 0;
     fds[fd_count++] = unit->listen_fd;
-    fds[fd_count++] = unit->control_fd;
+    if (unit->control_fd >= 0)
+        fds[fd_count++] = unit->control_fd;
     for (size_t i = 0; i < store->count; i++)
         fds[fd_count++] = store->entries[i].fd;
     fds[fd_count++] = system->dir.lock_fd;
@@ -178,9 +198,10 @@ static int start_process(struct unit *unit, const char *program)
     snprintf(notify, sizeof(notify), "NOTIFY_SOCKET=%s/%s", system->dir.path, name);
     snprintf(count, sizeof(count), "LISTEN_FDS=%zu", fd_count - 1);
     char *names = names_of(store);
-    char **words = device_words(system->plan, device, program);
+    char **words = device->program ? foreign_words(device) : device_words(system->plan, device, program);
     const int stream = unit->console ? unit->console->device_fd : -1;
-    const char *const environment[] = {notify, count, names, NULL};
+    /* A stranger is told nothing but its socket. */
+    const char *const environment[] = {device->program ? NULL : notify, count, names, NULL};
     const struct bh_process_spec spec = {
         .argv = (const char *const *)words,
         .environment = environment,
@@ -189,7 +210,7 @@ static int start_process(struct unit *unit, const char *program)
         .err = unit->log.write_fd,
         .fds = fds,
         .fd_count = fd_count,
-        .listens = true,
+        .listens = !device->program,
     };
     if (words && names)
         err = bh_process_start(&unit->process, &spec, system->loop, device_exited);
@@ -204,7 +225,9 @@ int device_start(struct unit *unit, bool goes_on)
 {
     const struct bh_plan_device *device = &unit->system->plan->devices[unit->plan_index];
     char program[4096];
-    int err = bh_program_find(device->class_name, program, sizeof(program));
+    int err = device->program ? BH_OK : bh_program_find(device->class_name, program, sizeof(program));
+    if (device->program)
+        snprintf(program, sizeof(program), "%s", device->program);
     if (err) {
         snprintf(unit->why, sizeof(unit->why), "there is no program bulkhead-%s", device->class_name);
         return err;

@@ -78,6 +78,9 @@ static void carry_out(struct unit *unit, enum bh_unit_action action)
             system_event(unit, BH_EVENT_FAILED);
         else if (!unit->is_domain)
             system_event(unit, BH_EVENT_STARTED);
+        /* A stranger says nothing of itself; its socket is there, and whoever connects waits in its queue. */
+        if (!err && !unit->is_domain && unit_program(unit))
+            system_event(unit, BH_EVENT_READY);
         break;
     case BH_ACTION_STOP:
         if (unit->is_domain)

@@ -120,7 +120,8 @@ struct unit *unit_find(struct system *system,
 struct unit *unit_of_device(struct system *system, uint32_t device);
 struct unit *unit_of_domain(struct system *system, uint32_t domain);
 const struct bh_plan_domain *unit_domain(const struct unit *unit); /* its own, or the device's */
-pid_t unit_pid(const struct unit *unit);                           /* as /proc has it; 0: none */
+const char *unit_program(const struct unit *unit); /* a stranger's that serves it; NULL: ours */
+pid_t unit_pid(const struct unit *unit);           /* as /proc has it; 0: none */
 
 /* --- device.c --- */
 int device_open(struct unit *unit);

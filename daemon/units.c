@@ -135,6 +135,11 @@ struct unit *unit_find(struct system *system, const char *name)
     return NULL;
 }
 
+const char *unit_program(const struct unit *unit)
+{
+    return unit->is_domain ? NULL : unit->system->plan->devices[unit->plan_index].program;
+}
+
 pid_t unit_pid(const struct unit *unit)
 {
     if (unit->is_domain)

@@ -131,7 +131,8 @@ static void man_bulkhead(void)
            ".TP\nNO_COLOR\nNo colour, also on a terminal.\n"
            ".SH SEE ALSO\n");
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
-        printf("%s.BR bulkhead\\-%s (1)", class == bh_plan_classes ? "" : ",\n", class->name);
+        if (!class->stranger)
+            printf("%s.BR bulkhead\\-%s (1)", class == bh_plan_classes ? "" : ",\n", class->name);
     putchar('\n');
 }
 

@@ -84,6 +84,8 @@ int bh_draft_read_system(struct bh_draft *draft)
     BH_MUST_USE; /* counts and names domains, devices and links */
 int bh_draft_read_domain(struct bh_draft *draft, uint32_t index) BH_MUST_USE;
 int bh_draft_read_device(struct bh_draft *draft, uint32_t index) BH_MUST_USE;
+int bh_draft_read_backend(struct bh_draft *draft,
+                          uint32_t index) BH_MUST_USE; /* once its options are there */
 
 /* The checks, in the order of one visible table. */
 void bh_draft_check(struct bh_draft *draft);

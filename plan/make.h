@@ -30,6 +30,9 @@ struct bh_plan_class {
     const char *const *one_of; /* options of which exactly one must be given; ends with NULL */
     uint32_t virtio_id;        /* [virtio-1.4 5] */
     bool linkable;             /* may be the end of a link */
+    bool stranger;             /* we have no program for it */
+    /* Options that the engine's front-end takes, also where a stranger serves the device; NULL: none. */
+    const char *const *front_end;
 };
 
 struct bh_plan_settings {

@@ -54,8 +54,8 @@ struct bh_plan_option {
 };
 
 /*
- * One device of one domain. Its backend is the program of its class, started with `options` and a listening
- * socket named `socket` in the run directory; the domain's engine connects there.
+ * One device of one domain. Its backend is the program of its class, started with `options`, or a stranger's `program`,
+ * started with `arguments`; and with a listening socket named `socket` in the run directory; the domain's engine connects there.
  */
 struct bh_plan_device {
     char *name;         /* unique in its domain: the node's name */
@@ -71,6 +71,10 @@ struct bh_plan_device {
     uint32_t link;     /* index into links, or BH_PLAN_NONE */
     struct bh_plan_option *options; /* in the order of the description; a list option comes once per item */
     size_t option_count;            /* paths are absolute; a net always has its "mac" */
+    char *
+        program; /* absolute: a stranger serves it, and options are the front-end's; NULL: the class's own program */
+    char **arguments; /* the stranger's own, behind --fd=N */
+    size_t argument_count;
 };
 
 struct bh_plan_cpus {

@@ -92,6 +92,14 @@ static void write_device(struct writer *writer, json_t *array, const struct bh_p
         put_text(writer, option, "name", device->options[i].name);
         put_text(writer, option, "value", device->options[i].value);
     }
+    if (device->program != NULL) {
+        json_t *arguments;
+
+        put_text(writer, object, "program", device->program);
+        arguments = put_array(writer, object, "arguments");
+        for (size_t i = 0; i < device->argument_count; i++)
+            append_text(writer, arguments, device->arguments[i]);
+    }
 }
 
 static void write_resources(struct writer *writer, json_t *object, const struct bh_plan_domain *domain)

@@ -173,6 +173,21 @@ static const char *name_in(const json_t *object)
     return name == NULL ? "?" : name;
 }
 
+/* An array of texts, kept with the plan. */
+static void get_texts(struct cursor *cursor, const char *key, size_t most, size_t *count, char ***texts)
+{
+    struct bh_plan_reader *reader = cursor->reader;
+    const json_t *array = get_array(cursor, key, most, sizeof(char *), count, texts);
+
+    for (size_t i = 0; i < *count && reader->err == BH_OK; i++) {
+        const char *text = json_string_value(json_array_get(array, i));
+
+        (*texts)[i] = text == NULL ? NULL : bh_arena_string(&reader->box->arena, text);
+        if ((*texts)[i] == NULL)
+            (void)bh_plan_wrong(reader, cursor->where, "an element of \"%s\" is no string", key);
+    }
+}
+
 static void parse_device(struct bh_plan_reader *reader, const json_t *object, const char *where,
                          struct bh_plan_device *device)
 {
@@ -200,6 +215,9 @@ static void parse_device(struct bh_plan_reader *reader, const json_t *object, co
         device->options[i].value = get_text(&option, "value", true);
         (void)leave(&option);
     }
+    device->program = get_text(&cursor, "program", false);
+    if (device->program != NULL)
+        get_texts(&cursor, "arguments", 256, &device->argument_count, &device->arguments);
     (void)leave(&cursor);
 }
 
@@ -238,7 +256,6 @@ static void parse_life(struct cursor *cursor, struct bh_plan_domain *domain)
                                                                                                "console"};
     struct bh_plan_reader *reader = cursor->reader;
     struct cursor entry = enter(reader, member(cursor, "ready", true), cursor->where);
-    const json_t *array;
 
     domain->ready.kind = (enum bh_plan_ready_kind)get_word(&entry, "kind", kinds, 2);
     domain->ready.console = BH_PLAN_NONE;
@@ -251,15 +268,7 @@ static void parse_life(struct cursor *cursor, struct bh_plan_domain *domain)
     domain->restart_limit = get_number(&entry, "limit");
     domain->restart_window_ms = get_number(&entry, "window-ms");
     (void)leave(&entry);
-    array = get_array(cursor, "excluded-engines", 64, sizeof(char *), &domain->excluded_engine_count,
-                      &domain->excluded_engines);
-    for (size_t i = 0; i < domain->excluded_engine_count && reader->err == BH_OK; i++) {
-        const char *name = json_string_value(json_array_get(array, i));
-
-        domain->excluded_engines[i] = name == NULL ? NULL : bh_arena_string(&reader->box->arena, name);
-        if (domain->excluded_engines[i] == NULL)
-            (void)bh_plan_wrong(reader, cursor->where, "an excluded engine is no string");
-    }
+    get_texts(cursor, "excluded-engines", 64, &domain->excluded_engine_count, &domain->excluded_engines);
     (void)get_array(cursor, "after", BH_PLAN_DOMAINS_MAX, sizeof(*domain->after), &domain->after_count,
                     &domain->after); /* resolved when the domains are known */
 }

@@ -39,6 +39,8 @@ static bool verify_device(struct bh_plan_reader *reader, const struct bh_plan_de
         (*slots >> device->pci_slot & 1) != 0)
         return bh_plan_wrong(reader, device->node, "its PCI slot is none, or another device's");
     *slots |= UINT64_C(1) << device->pci_slot;
+    if (device->program != NULL && !path_ok(device->program))
+        return bh_plan_wrong(reader, device->node, "its program is no absolute path");
     if (!options_ok(device))
         return bh_plan_wrong(reader, device->node, "the name of an option is none");
     if (device->link != BH_PLAN_NONE &&

@@ -17,9 +17,15 @@
 #define TABLES            2  /* of options: the class's, and the one common to all */
 #define DEVICE_PROPERTIES (sizeof(device_properties) / sizeof(device_properties[0]))
 
-static const char *const device_properties[] = {
-    "compatible",           "label",        "phandle", "status", "bulkhead,served-by",
-    "bulkhead,create-size", "bulkhead,link"};
+static const char *const device_properties[] = {"compatible",
+                                                "label",
+                                                "phandle",
+                                                "status",
+                                                "bulkhead,served-by",
+                                                "bulkhead,create-size",
+                                                "bulkhead,link",
+                                                "bulkhead,backend",
+                                                "bulkhead,arguments"};
 
 static const struct bh_option *find_option(const struct bh_option *table, const char *name)
 {
@@ -313,7 +319,10 @@ int bh_draft_read_device(struct bh_draft *draft, uint32_t index)
         return BH_ERR_NOMEM;
     read_common(draft, from);
     err = read_options(draft, index);
-    check_one_of(draft, from);
+    if (err == BH_OK)
+        err = bh_draft_read_backend(draft, index);
+    if (to->program == NULL)
+        check_one_of(draft, from);
     note_roles(draft, index);
     return err;
 }

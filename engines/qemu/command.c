@@ -69,6 +69,7 @@ const char *bh_qemu_front_end(const char *class_name)
         {"blk", "vhost-user-blk-pci"},
         {"net", "virtio-net-pci"}, /* behind a netdev of type vhost-user */
         {"rng", "vhost-user-rng-pci"},
+        {"fs", "vhost-user-fs-pci"},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (!strcmp(table[i].class_name, class_name))
@@ -127,9 +128,13 @@ static void add_device(struct args *args, const struct bh_qemu *qemu, const stru
     } else if (!strcmp(device->class_name, "net")) {
         add_net(args, qemu, device, index);
     } else {
+        const char *tag = bh_plan_option_value(device, "tag");
+        char *name = tag ? quoted(tag) : NULL;
+        args->failed |= tag && !name;
         add(args, "-device");
-        add(args, "%s,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x", front_end, index, index,
-            device->pci_slot);
+        add(args, "%s,chardev=dev%zu,id=d%zu,bus=pcie.0,addr=0x%x%s%s", front_end, index, index,
+            device->pci_slot, name ? ",tag=" : "", name ? name : "");
+        free(name);
     }
 }
 

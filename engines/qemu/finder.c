@@ -19,7 +19,7 @@ enum { HELP_MAX = 256 * 1024, HELP_TIMEOUT_MS = 10000, LINE_MAX_BYTES = 4096 };
 
 static const char generic[] = "vhost-user-test-device-pci";
 static const char *const of_interest[] = {"vhost-user-blk-pci", "virtio-net-pci", "vhost-user-rng-pci",
-                                          generic, NULL};
+                                          "vhost-user-fs-pci",  generic,          NULL};
 
 /* --- asking ------------------------------------------------------------------------------------------------ */
 

@@ -19,7 +19,7 @@ from . import cache, debian, elf
 
 # Kernel modules that guests load; what they depend on comes along.
 GUEST_MODULES = ("virtio_blk", "virtio_net", "virtio-rng", "virtio_mmio", "virtio_balloon", "virtio_scsi", "virtio_input",
-                 "vmw_vsock_virtio_transport", "evdev")
+                 "vmw_vsock_virtio_transport", "evdev", "virtiofs")
 UML_MODULES = ("virtio_blk", "virtio_net", "virtio_console", "virtio_scsi", "vmw_vsock_virtio_transport", "ext4")
 
 
