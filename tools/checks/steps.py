@@ -206,7 +206,7 @@ def system(log):
     report = WORK / "system.xml"
     report.unlink(missing_ok=True)
     log.run(sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", f"--junitxml={report}",
-            "tests/system", check=False, limit=5400 if runner.FULL else 900,
+            "tests/system", check=False, limit=10800 if runner.FULL else 1500,
             environment={"BULKHEAD_BUILD": str(BUILD), "BULKHEAD_FULL": "1" if runner.FULL else ""})
     if not report.exists():
         raise Failed("pytest did not come to its end")
