@@ -88,6 +88,8 @@ static int negotiated(struct bh_device *dev)
     net->filter.by_address = controlled && bh_device_has(dev, VIRTIO_NET_F_CTRL_RX);
     net->filter.by_vlan = controlled && bh_device_has(dev, VIRTIO_NET_F_CTRL_VLAN);
     bh_net_accept_offloads(net, bh_features_low64(&dev->acked));
+    bh_net_take_over(net);
+    bh_net_keep(net);
     return BH_OK;
 }
 
@@ -95,6 +97,7 @@ static void reset(struct bh_device *dev)
 {
     struct bh_net *net = net_of(dev);
 
+    bh_net_forget(net);
     net->host_offloads = 0;
     net->control_queue = 0;
     memcpy(net->config.mac, net->mac, sizeof(net->config.mac));
@@ -257,6 +260,8 @@ static const struct bh_class net_class = {
     .reset = reset,
     .save = bh_net_save,
     .load = bh_net_load,
+    .lasting_size = bh_net_lasting_size,
+    .lasting = bh_net_lasting,
 };
 
 void bh_net_init(struct bh_net *net, struct bh_mem *mem, const struct bh_net_memory *memory,

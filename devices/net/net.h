@@ -19,6 +19,8 @@
 /* Chains that a queue's memory must hold: a batch of frames, or one frame in many small buffers. */
 #define BH_NET_CHAINS 64u
 
+struct bh_net_lasting; /* net_state.c */
+
 struct bh_net_counters {
     uint64_t tx_frames, rx_frames;
     uint64_t tx_short;      /* dropped: no whole Ethernet header */
@@ -78,6 +80,8 @@ struct bh_net {
     struct bh_net_filter filter;
     struct bh_net_hash hash;      /* as the driver configured it */
     struct bh_net_hash automatic; /* for choosing a queue by ourselves */
+    struct bh_net_lasting *last;  /* NULL: nothing outlives the process */
+    bool left;                    /* a former process has left something there */
     struct bh_net_counters counters;
 };
 
@@ -133,9 +137,15 @@ void bh_net_steering_changed(struct bh_net *net);
 /* net_control.c */
 enum bh_ready bh_net_control(struct bh_net *net, struct bh_virtq *q, unsigned budget);
 
-/* net_state.c: the class's part of save and load. */
+/* net_state.c: the class's part of save and load ... */
 int bh_net_save(struct bh_device *dev, void *to, size_t size);
 int bh_net_load(struct bh_device *dev, const void *from, size_t size);
+/* ... and of what outlives the process: kept after each change, taken over once features are chosen again. */
+size_t bh_net_lasting_size(const struct bh_device *dev);
+void bh_net_lasting(struct bh_device *dev, void *area, bool left);
+void bh_net_keep(struct bh_net *net);
+void bh_net_forget(struct bh_net *net);
+void bh_net_take_over(struct bh_net *net);
 
 /* net_tx.c */
 enum bh_ready bh_net_transmit(struct bh_net *net, struct bh_virtq *q, unsigned budget);

@@ -245,8 +245,10 @@ enum bh_ready bh_net_control(struct bh_net *net, struct bh_virtq *q, unsigned bu
         if (bh_chain_read(chain, 0, &header, sizeof(header)) == sizeof(header)) {
             struct command command = {
                 .chain = chain, .at = sizeof(header), .left = chain->out_len - (uint32_t)sizeof(header)};
-            if (execute(net, &header, &command))
+            if (execute(net, &header, &command)) {
                 answer = VIRTIO_NET_OK;
+                bh_net_keep(net); /* before the driver is told: what it was told is never lost */
+            }
         }
         net->counters.commands++;
         net->counters.commands_refused += answer;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network class's part of a saved state: what the control queue has set. It comes from a peer or a file and is
- * checked in whole before anything changes.
+ * What the control queue has set, in a form that can be taken elsewhere: as the class's part of a saved state, and for the
+ * process that comes after this one was killed. It comes from outside and is checked in whole before anything changes.
  */
 #include "devices/net/net.h"
 
@@ -123,4 +123,59 @@ int bh_net_load(struct bh_device *dev, const void *from, size_t size)
     bh_net_accept_offloads(net, bh_le64_get(saved.guest_offloads));
     (void)bh_net_announce(net);
     return BH_OK;
+}
+
+/* --- for the next process ---------------------------------------------------------------------------------- */
+
+enum { NOTHING_KEPT, FIRST_KEPT, SECOND_KEPT };
+
+/* The form twice: one is whole while the other is written, and `kept` says which. */
+struct bh_net_lasting {
+    uint32_t kept;
+    uint32_t zero;
+    struct saved saved[2];
+};
+
+size_t bh_net_lasting_size(const struct bh_device *dev)
+{
+    return sizeof(struct bh_net_lasting);
+}
+
+void bh_net_lasting(struct bh_device *dev, void *area, bool left)
+{
+    struct bh_net *net = BH_CONTAINER(dev, struct bh_net, dev);
+
+    net->last = area;
+    net->left = area && left;
+    if (area && !left)
+        net->last->kept = NOTHING_KEPT;
+}
+
+void bh_net_keep(struct bh_net *net)
+{
+    if (!net->last)
+        return;
+    const unsigned other = net->last->kept == FIRST_KEPT ? SECOND_KEPT : FIRST_KEPT;
+    (void)bh_net_save(&net->dev, &net->last->saved[other - 1], sizeof(net->last->saved[0]));
+    __asm__ volatile("" : : : "memory"); /* a killed process has made its writes in this order */
+    net->last->kept = other;
+}
+
+void bh_net_forget(struct bh_net *net)
+{
+    if (net->last)
+        net->last->kept = NOTHING_KEPT;
+}
+
+void bh_net_take_over(struct bh_net *net)
+{
+    struct saved saved;
+    const uint32_t kept = net->left ? net->last->kept : (uint32_t)NOTHING_KEPT;
+
+    if (kept == FIRST_KEPT || kept == SECOND_KEPT) {
+        memcpy(&saved, &net->last->saved[kept - 1], sizeof(saved));
+        (void)bh_net_load(&net->dev, &saved,
+                          sizeof(saved)); /* what makes no sense is as if nothing was there */
+    }
+    net->left = false;
 }

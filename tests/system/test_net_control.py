@@ -9,7 +9,8 @@ import time
 import pytest
 from bedlib import pieces
 from beds import QEMUS, UML_FEATURES, run_qemu, run_uml
-from nets import Namespace, need
+from keeper import Keeper
+from nets import Host, Namespace, need
 
 CTRL_VQ, CTRL_RX, CTRL_VLAN, GUEST_ANNOUNCE, MQ, CTRL_MAC_ADDR, HASH_REPORT, RSS = 17, 18, 19, 21, 22, 23, 57, 60
 
@@ -117,3 +118,22 @@ def test_control_queue_under_qemu(programs, stage, rss):
     judge(operator, net, verdict, {MQ, RSS, HASH_REPORT} if rss else {MQ})
     received = operator.seen["received"][0:8:2]
     assert sum(count > 100000 for count in received) >= 2, f"receive queues got {received} bytes"
+
+
+def test_what_commands_set_outlives_a_killed_backend(programs):
+    net = Keeper(programs, "net", "--mac=02:00:00:00:00:01", UML_FEATURES)
+
+    class Killer(Host):
+        def verdict(self):
+            net.kill_and_wait()
+            return b"killed"
+
+    host = Killer("nobody")
+    try:
+        verdict = run_uml(programs, "netkill", [("net", net.socket_path)], arguments=[f"bulkhead.hostport={host.port}"])
+        assert net.starts >= 2, "nothing was killed"
+        assert CTRL_MAC_ADDR in verdict.features["net"]
+        net.check()
+    finally:
+        host.end()
+        net.end()

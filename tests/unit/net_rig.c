@@ -74,6 +74,8 @@ struct bed *bed_with(const struct bed_setup *setup)
     const struct bh_net_memory memory = {
         .pair_count = pairs, .pairs = bed->pairs, .queues = bed->queues, .memory = bed->rig.memory};
     bh_net_init(&bed->net, &bed->rig.mem, &memory, &bed->port, &net_setup);
+    if (setup->lasting)
+        bh_net_lasting(&bed->net.dev, setup->lasting, setup->left);
     class_rig_start(&bed->rig, &bed->net.dev, false, setup->without);
     if (!setup->filters)
         bed->net.filter.modes = BH_NET_MODE(VIRTIO_NET_CTRL_RX_PROMISC);

@@ -44,7 +44,9 @@ struct bed_setup {
     unsigned pairs;    /* of the device; 0 is 1 */
     unsigned port_pairs;
     bool rss, hash_report;
-    bool filters; /* else the device is promiscuous from the start */
+    void *lasting; /* memory that outlives the device; NULL: none */
+    bool left;     /* a former device has left something there */
+    bool filters;  /* else the device is promiscuous from the start */
 };
 
 struct bed *bed_with(const struct bed_setup *setup);

@@ -327,6 +327,39 @@ static void what_was_set_survives_save_and_load(void **state)
     bed_free(next);
 }
 
+/* The successor of a killed process: the same features are chosen again, the driver says nothing anew. */
+static void what_was_set_survives_the_process(void **state)
+{
+    static uint64_t area[1024];
+    struct bed_setup setup = {.pairs = 4, .port_pairs = 4, .filters = true, .lasting = area};
+    struct bed *bed = bed_with(&setup), *next;
+
+    assert_true(bh_net_lasting_size(&bed->net.dev) <= sizeof(area));
+    assert_int_equal(set_tables(bed, 1, 0, 0), VIRTIO_NET_OK);
+    assert_int_equal(set_pairs(bed, 3), VIRTIO_NET_OK);
+    assert_int_equal(mode(bed, VIRTIO_NET_CTRL_RX_ALLMULTI, 1), VIRTIO_NET_OK);
+    bed->net.last = NULL; /* killed: it writes no more */
+    setup.left = true;
+    next = bed_with(&setup);
+    assert_true(gets_in(next, other, 0));
+    assert_true(gets_in(next, group, 0));
+    assert_int_equal(next->net.active_pairs, 3);
+    bh_device_reset(&next->net.dev);
+    bed_free(next);
+    next = bed_with(&setup); /* after a reset nothing is taken over */
+    assert_false(gets_in(next, other, 0));
+    assert_int_equal(next->net.active_pairs, 1);
+    next->net.last = NULL;
+    bed_free(next);
+    memset(area, 0xa5, sizeof(area)); /* nonsense is as good as nothing */
+    ((uint32_t *)area)[0] = 1;
+    next = bed_with(&setup);
+    assert_false(gets_in(next, other, 0));
+    assert_int_equal(next->net.active_pairs, 1);
+    bed_free(next);
+    bed_free(bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +376,7 @@ int main(void)
         cmocka_unit_test(announcement_is_asked_for_and_acknowledged),
         cmocka_unit_test(cable_is_pulled_and_put_in_again),
         cmocka_unit_test(what_was_set_survives_save_and_load),
+        cmocka_unit_test(what_was_set_survives_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
