@@ -168,6 +168,29 @@ def fuzz_more(log):
     return results
 
 
+WALKS = {"rng": (), "console": ("--port=none",), "blk": ("--ram-size=1M", "--num-queues=4"), "net": ("--port=null",),
+         "vsock": ("--guest-cid=3",)}
+
+
+def walk(log):
+    """A hostile front-end's random walk, 10 minutes a class, against the sanitized programs."""
+    results, folder = Results(), WORK / "sanitize"
+    seconds = int(os.environ.get("BULKHEAD_FUZZ_SECONDS", "600"))
+    for name, options in WALKS.items():
+        program = folder / "programs" / f"bulkhead-{name}"
+        if not program.exists():
+            continue
+        status = log.run(folder / "tests" / "fault" / "walk", seconds, name, program, "--features=+access_platform", *options,
+                         limit=seconds + 120, environment=SANITIZED, check=False)
+        if status == 0:
+            results.passed.append(f"walk.{name}")
+        else:
+            results.failed.append((f"walk.{name}", "see the log; BULKHEAD_SEED repeats it"))
+    if not (results.passed or results.failed):
+        raise Failed("there is no program: the step sanitize builds them")
+    return results
+
+
 def coverage(log):
     folder = WORK / "coverage"
     compile_tree(log, folder, "gcc", "-Db_coverage=true", "-Doptimization=0")
@@ -235,5 +258,6 @@ STEPS = [
     Step("coverage", "branch coverage of core/", coverage),
     Step("system", "backends driven by Linux, QEMU and U-Boot", system, needs=("build",)),
     Step("fuzz-more", "every fuzz target for 10 minutes", fuzz_more, full=True),
+    Step("walk", "hostile front-ends for 10 minutes a class", walk, full=True),
     Step("minroot", "./run in a minimal Debian 12 root", minroot, full=True),
 ]
