@@ -46,7 +46,7 @@ const struct bh_plan_class bh_plan_classes[] = {
      .one_of = blk_stores},
     {.name = "console", .virtio_id = 3, .options = bh_console_options},
     {.name = "rng", .virtio_id = 4, .options = bh_rng_options},
-    {.name = "vsock", .virtio_id = 19, .options = bh_vsock_options},
+    {.name = "vsock", .virtio_id = 19, .options = bh_vsock_options, .cid = "guest-cid", .peer = "peer"},
     {.name = "fs", .virtio_id = 26, .options = fs_options, .stranger = true, .front_end = fs_front_end},
     {.name = NULL},
 };

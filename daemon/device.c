@@ -17,10 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum { LISTEN_BACKLOG = 4 };
+static const char vsock_folder[] =
+    "vsock"; /* in the run directory: where guests' connections have their sockets */
 
 /* --- sockets ----------------------------------------------------------------------------------------------- */
 
@@ -54,9 +57,16 @@ static void close_sockets(struct unit *unit)
 /* New ones: nobody who connected to a backend that is gone for good waits in their queues. */
 static int make_sockets(struct unit *unit)
 {
-    const char *listen_name = unit->system->plan->devices[unit->plan_index].socket;
+    const struct bh_plan_device *device = &unit->system->plan->devices[unit->plan_index];
+    const char *listen_name = device->socket;
     char control_name[UNIT_NAME_MAX + 8];
     close_sockets(unit);
+    if (!strcmp(device->class_name, "vsock") && mkdirat(unit->system->dir.fd, vsock_folder, 0700) &&
+        errno != EEXIST) {
+        snprintf(unit->why, sizeof(unit->why), "the folder %s cannot be made: %s", vsock_folder,
+                 strerror(errno));
+        return BH_ERR_IO;
+    }
     unit->listen_fd = socket_bind(listen_name, SOCK_STREAM);
     snprintf(control_name, sizeof(control_name), "%s.ctl", unit->name);
     /* Strangers accept without looking first. */
@@ -130,11 +140,30 @@ static char **foreign_words(const struct bh_plan_device *device)
     return words;
 }
 
+/*
+ * In the folder, which has nothing else in it, the devices of guests that may talk find each other, and the host's
+ * programs the guest (vsock/DOMAIN.DEVICE) unless the description names another place. Relative: the run directory is
+ * every device's working directory.
+ */
+static size_t vsock_words(const struct bh_plan *plan, const struct bh_plan_device *device, char **words)
+{
+    size_t count = 0;
+    if (strcmp(device->class_name, "vsock"))
+        return 0;
+    if (asprintf(&words[count], "--sibling-dir=%s", vsock_folder) >= 0)
+        count++;
+    if (!bh_plan_option_value(device, "host-path") &&
+        asprintf(&words[count], "--host-path=%s/%s.%s", vsock_folder, plan->domains[device->domain].name,
+                 device->name) >= 0)
+        count++;
+    return count;
+}
+
 /* The fds of start_process, then one word an option; freed by free_words. */
 static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device,
                            const char *program)
 {
-    char **words = calloc(device->option_count + 5, sizeof(*words));
+    char **words = calloc(device->option_count + 7, sizeof(*words));
     size_t count = 0;
     if (!words)
         return NULL;
@@ -149,6 +178,7 @@ static char **device_words(const struct bh_plan *plan, const struct bh_plan_devi
     if (device->link != BH_PLAN_NONE &&
         asprintf(&words[count], "--link-path=%s", plan->links[device->link].socket) >= 0)
         count++;
+    count += vsock_words(plan, device, words + count);
     words[count] = NULL;
     return words;
 }

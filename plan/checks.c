@@ -21,6 +21,8 @@ static const struct {
     {"an image that is written has one user", bh_check_writers},
     {"a domain's devices fit on its bus", bh_check_slots},
     {"each MAC address belongs to one net", bh_check_macs},
+    {"each context ID belongs to one guest", bh_check_cids},
+    {"guests that may talk name each other", bh_check_peers},
     {"each port of the host is forwarded once", bh_check_ports},
     {"a link has two ends, and both are nets", bh_check_links},
     {"a domain is found ready on a console of its own", bh_check_ready_consoles},

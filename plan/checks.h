@@ -23,6 +23,8 @@ void bh_check_disks(struct bh_draft *draft);
 void bh_check_writers(struct bh_draft *draft);
 void bh_check_slots(struct bh_draft *draft);
 void bh_check_macs(struct bh_draft *draft);
+void bh_check_cids(struct bh_draft *draft);
+void bh_check_peers(struct bh_draft *draft);
 void bh_check_ports(struct bh_draft *draft);
 void bh_check_links(struct bh_draft *draft);
 void bh_check_ready_consoles(struct bh_draft *draft);

@@ -26,6 +26,8 @@ struct bh_plan_class {
     const char *image;         /* a file that must exist, or have bulkhead,create-size; it has one writer */
     const char *read_only;     /* the bool that makes its user no writer of `image` */
     const char *mac;           /* must be unique in the system; the planner makes one up when there is none */
+    const char *cid;           /* the guest's context ID: unique in the system */
+    const char *peer;          /* a list of context IDs, of guests that name this one too */
     const char *forward;       /* a list; each item claims one port of the host: "PROTO:[ADDRESS:]PORT:..." */
     const char *const *one_of; /* options of which exactly one must be given; ends with NULL */
     uint32_t virtio_id;        /* [virtio-1.4 5] */

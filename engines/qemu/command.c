@@ -66,10 +66,8 @@ const char *bh_qemu_front_end(const char *class_name)
     static const struct {
         const char *class_name, *front_end;
     } table[] = {
-        {"blk", "vhost-user-blk-pci"},
-        {"net", "virtio-net-pci"}, /* behind a netdev of type vhost-user */
-        {"rng", "vhost-user-rng-pci"},
-        {"fs", "vhost-user-fs-pci"},
+        {"blk", "vhost-user-blk-pci"}, {"net", "virtio-net-pci"}, /* behind a netdev of type vhost-user */
+        {"rng", "vhost-user-rng-pci"}, {"fs", "vhost-user-fs-pci"}, {"vsock", "vhost-user-vsock-pci"},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (!strcmp(table[i].class_name, class_name))

@@ -18,8 +18,13 @@
 enum { HELP_MAX = 256 * 1024, HELP_TIMEOUT_MS = 10000, LINE_MAX_BYTES = 4096 };
 
 static const char generic[] = "vhost-user-test-device-pci";
-static const char *const of_interest[] = {"vhost-user-blk-pci", "virtio-net-pci", "vhost-user-rng-pci",
-                                          "vhost-user-fs-pci",  generic,          NULL};
+static const char *const of_interest[] = {"vhost-user-blk-pci",
+                                          "virtio-net-pci",
+                                          "vhost-user-rng-pci",
+                                          "vhost-user-fs-pci",
+                                          "vhost-user-vsock-pci",
+                                          generic,
+                                          NULL};
 
 /* --- asking ------------------------------------------------------------------------------------------------ */
 
@@ -94,7 +99,10 @@ static void ask_names(const char *program, char *names, size_t size)
 
 /* --- the cache --------------------------------------------------------------------------------------------- */
 
-/* "PATH<tab>MTIME<tab>SIZE<tab>NAMES", one a line; every line that does not look like that is left alone. */
+/*
+ * "COUNT<tab>PATH<tab>MTIME<tab>SIZE<tab>NAMES", one a line; every line that does not look like that is left alone.
+ * COUNT: how many names were asked for, so that a build which asks for more does not believe an older one's answer.
+ */
 static int cache_file(char *path, size_t size, bool make)
 {
     static const char name[] = "/qemu-devices";
@@ -116,8 +124,8 @@ static int cache_file(char *path, size_t size, bool make)
 
 static void cache_key(const char *program, const struct stat *info, char *key, size_t size)
 {
-    snprintf(key, size, "%s\t%lld.%09ld\t%lld\t", program, (long long)info->st_mtim.tv_sec,
-             info->st_mtim.tv_nsec, (long long)info->st_size);
+    snprintf(key, size, "%zu\t%s\t%lld.%09ld\t%lld\t", sizeof(of_interest) / sizeof(of_interest[0]) - 1,
+             program, (long long)info->st_mtim.tv_sec, info->st_mtim.tv_nsec, (long long)info->st_size);
 }
 
 static bool cache_read(const char *key, char *names, size_t size)

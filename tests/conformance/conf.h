@@ -106,7 +106,7 @@ struct conf_class {
     const struct conf_case *cases; /* ends with a NULL name */
 };
 
-extern const struct conf_class conf_rng, conf_blk, conf_console, conf_net;
+extern const struct conf_class conf_rng, conf_blk, conf_console, conf_net, conf_vsock;
 extern const struct conf_case conf_common_cases[], conf_ring_cases[];
 
 _Noreturn void conf_fail(struct conf *conf, const char *format, ...) __attribute__((format(printf, 2, 3)));

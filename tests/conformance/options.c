@@ -56,7 +56,8 @@ const struct bh_option conf_options[] = {
      .type = BH_OPT_STRING,
      .offset = AT(scratch),
      .arg = "OPTION:BYTES",
-     .help = "With --exec and --pipe: make a file, name it by --OPTION, remove it at the end"},
+     .help = "With --exec and --pipe: make a file, name it by --OPTION, remove it at the end; OPTION:name: "
+             "only a name"},
     {.name = "json", .type = BH_OPT_BOOL, .offset = AT(json), .help = "Print JSON"},
     {.name = "tap", .type = BH_OPT_BOOL, .offset = AT(tap), .help = "Print TAP"},
     {.name = "junit",

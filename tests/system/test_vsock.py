@@ -11,9 +11,10 @@ import threading
 import time
 
 import pytest
-from beds import FULL, QEMUS, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, run_qemu, run_uml, vhost_user
+from beds import FULL, QEMUS, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, build_ramdisk, ramdisk, run_qemu, run_uml, vhost_user
 from bedlib import pieces
 from keeper import Keeper
+from systems import Runs, description, domain
 
 SYSTEM = TOP / "tests" / "system"
 SOCAT_PEER = SYSTEM / "guest" / "vsock-peer"
@@ -379,3 +380,28 @@ def test_the_same_under_qemu_which_keeps_the_event_queue(many, version, ring):
                               during=lambda process: killed.kill("qemu")))
     finally:
         killed.keeper.end()
+
+
+def test_guests_of_one_description_talk(many, folder):
+    """`bulkhead up` of two domains whose vsocks name each other; nothing else is told where the other one is."""
+    many.compile("aarch64-linux-gnu-gcc")
+    disk = ramdisk("arm64", folder, [pieces.get("socat-arm64"), folder / "root"])
+    runs = Runs(folder)
+    domains = []
+    for end, name in enumerate(("linux-a", "linux-b"), 1):
+        text = domain(name, end, f'vsock {{ compatible = "bulkhead,vsock"; guest-cid = <{end + 2}>; '
+                      f'peer = "{5 - end}"; }};', "never")
+        text = text.replace(str(build_ramdisk("arm64")), str(disk))
+        domains.append(text.replace(f"bulkhead.name={name}", f"quiet bulkhead.test=vsock-many bulkhead.part=sibling "
+                                    f"bulkhead.end={end} bulkhead.bytes=300000"))
+    try:
+        up = runs.run("up", "--detach", description(folder, "pair", *domains))
+        assert up.returncode == 0, up.stderr
+        assert (runs.run_dir / "pair" / "vsock" / "linux-a.vsock").is_socket()
+        logs = [runs.start("logs", "--follow", name) for name in ("linux-a", "linux-b")]
+        for log in logs:  # the system ends with its last domain, and the logs with it
+            said = log.communicate(timeout=60)[0]
+            assert "bulkhead-test: vsock-many: passed" in said, said[-4000:]
+        assert runs.left() == []
+    finally:
+        runs.end()

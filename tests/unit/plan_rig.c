@@ -58,25 +58,36 @@ static const struct bh_option fs_options[] = {{.name = "folder",
                                                .required = true,
                                                .help = "the folder to share"},
                                               {.name = NULL}};
+static const struct bh_option vsock_options[] = {
+    {.name = "guest-cid",
+     .type = BH_OPT_UINT,
+     .offset = AT(number),
+     .min = 3,
+     .required = true,
+     .help = "context ID"},
+    {.name = "peer", .type = BH_OPT_LIST, .offset = AT(list), .help = "another guest"},
+    {.name = NULL}};
 static const struct bh_option no_options[] = {{.name = NULL}};
 static const char *const stores[] = {"blk-file", "ram-size", NULL};
 
-const struct bh_plan_class plan_rig_classes[] = {{.name = "blk",
-                                                  .virtio_id = 2,
-                                                  .options = blk_options,
-                                                  .image = "blk-file",
-                                                  .read_only = "read-only",
-                                                  .one_of = stores},
-                                                 {.name = "console", .virtio_id = 3, .options = no_options},
-                                                 {.name = "net",
-                                                  .virtio_id = 1,
-                                                  .options = net_options,
-                                                  .mac = "mac",
-                                                  .forward = "forward",
-                                                  .linkable = true},
-                                                 {.name = "rng", .virtio_id = 4, .options = no_options},
-                                                 {.name = "fs", .virtio_id = 26, .options = fs_options},
-                                                 {.name = NULL}};
+const struct bh_plan_class plan_rig_classes[] = {
+    {.name = "blk",
+     .virtio_id = 2,
+     .options = blk_options,
+     .image = "blk-file",
+     .read_only = "read-only",
+     .one_of = stores},
+    {.name = "console", .virtio_id = 3, .options = no_options},
+    {.name = "net",
+     .virtio_id = 1,
+     .options = net_options,
+     .mac = "mac",
+     .forward = "forward",
+     .linkable = true},
+    {.name = "rng", .virtio_id = 4, .options = no_options},
+    {.name = "vsock", .virtio_id = 19, .options = vsock_options, .cid = "guest-cid", .peer = "peer"},
+    {.name = "fs", .virtio_id = 26, .options = fs_options},
+    {.name = NULL}};
 
 const struct bh_plan_settings plan_rig_settings = {.classes = plan_rig_classes,
                                                    .common = bh_device_process_options,
