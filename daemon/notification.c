@@ -39,7 +39,7 @@ static void take_status(struct bh_notification *n, const char *text, size_t leng
     if (length > BH_STATUS_MAX)
         length = BH_STATUS_MAX;
     for (size_t i = 0; i < length; i++)
-        n->status[i] = text[i] < ' ' || text[i] > '~' ? '?' : text[i];
+        n->status[i] = (char)(text[i] < ' ' || text[i] > '~' ? '?' : text[i]);
     n->status[length] = 0;
     n->has_status = true;
 }

@@ -308,9 +308,11 @@ void bh_supervisor_restart(struct bh_supervisor *sup, uint16_t unit, uint64_t no
 
 void bh_supervisor_resume(struct bh_supervisor *sup, uint16_t unit, uint64_t now)
 {
-    struct bh_unit_live *live = unit < sup->table->unit_count ? &sup->live[unit] : NULL;
+    if (unit >= sup->table->unit_count)
+        return;
+    struct bh_unit_live *live = &sup->live[unit];
     set_now(sup, now);
-    if (!live || live->state != BH_UNIT_READY || live->leaving) {
+    if (live->state != BH_UNIT_READY || live->leaving) {
         bh_supervisor_restart(sup, unit, now);
         return;
     }
