@@ -138,7 +138,7 @@ class Keeper:
 
     # --- the test's side ---
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=60):
         assert self.is_ready.wait(seconds), f"{self.name} does not become ready: {self.complaints} {self.log()}"
 
     def kill(self):
@@ -160,7 +160,7 @@ class Keeper:
         time.sleep(after)
         self.kill_and_wait()
 
-    def kill_and_wait(self, seconds=20):
+    def kill_and_wait(self, seconds=60):
         starts = self.starts
         self.kill()
         deadline = time.monotonic() + seconds

@@ -57,18 +57,30 @@ def wait_for(programs, process, mark, seconds=120):
         time.sleep(0.05)
 
 
-def kill_under_load(programs, keeper, kills, enough=lambda process: process.stdin.write(b"enough\n"), pause=0.15):
-    """For run_qemu's `during`: once the guest works, kill so often, each time after a while of work, then say enough."""
+def kill_under_load(programs, keeper, kills, enough=lambda process: process.stdin.write(b"enough\n"), each_time=None):
+    """For run_qemu's `during`: once the guest works, kill so often, each time after a while of work, then say enough.
+
+    `each_time`: what the guest must have said once more after a kill, before the next one.
+    """
     dice = random.Random(SEED)
+
+    def wait_for_another(process, count):
+        deadline = time.monotonic() + 60
+        while programs.log("qemu").count(each_time) <= count:
+            assert process.poll() is None and time.monotonic() < deadline, \
+                f"the guest says no other {each_time!r}: {programs.log('qemu')[-4000:]}"
+            time.sleep(0.02)
 
     def during(process):
         wait_for(programs, process, "bulkhead-begun")
         for _ in range(kills):
-            time.sleep(dice.expovariate(1 / pause))
+            time.sleep(dice.expovariate(1 / 0.15))
             if dice.random() < 0.25:
                 keeper.kill_twice(dice.uniform(0, 0.02))
             else:
                 keeper.kill_and_wait()
+            if each_time:
+                wait_for_another(process, programs.log("qemu").count(each_time))
         enough(process)
         if process.stdin:
             process.stdin.flush()
@@ -183,9 +195,8 @@ def test_net_goes_on(programs, keep, host, version, ring):
     net = keep("net", host.forward)
     device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "recover-net", device, words=f"bulkhead.hostport={host.port}",
-                       during=kill_under_load(programs, net, KILLS_OF_OTHERS, pause=1))
+                       during=kill_under_load(programs, net, KILLS_OF_OTHERS, each_time="bulkhead-fetched"))
     assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
-    assert int(re.search(r"^bulkhead-fetched: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 3
     assert net.starts > KILLS_OF_OTHERS
     net.check()
 
@@ -199,10 +210,9 @@ def test_sockets_end_by_a_reset_and_new_ones_are_taken(programs, keep, folder, v
     programs.start(["socat", "-U", f"UNIX-LISTEN:{folder}/v_5001,fork", "SYSTEM:while echo a line; do sleep 0.05; done"], "endless")
     device = vhost_user("vsock", vsock.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "recover-vsock", device, extra=[pieces.get("socat-arm64")],
-                       during=kill_under_load(programs, vsock, KILLS_OF_OTHERS, pause=1.2))
+                       during=kill_under_load(programs, vsock, KILLS_OF_OTHERS, each_time="bulkhead-answered"))
     assert (RING_PACKED in verdict.features["vsock"]) == (ring == "packed")
-    assert int(re.search(r"^bulkhead-answered: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 3
-    assert int(re.search(r"^bulkhead-ended: (\d+)", verdict.output, re.MULTILINE).group(1)) >= KILLS_OF_OTHERS / 4
+    assert int(re.search(r"^bulkhead-ended: (\d+)", verdict.output, re.MULTILINE).group(1)) > 0, "none that lasted was seen to end"
     assert vsock.starts > KILLS_OF_OTHERS
     vsock.check()
 
