@@ -131,7 +131,7 @@ int bh_host_disk_lifetime(const struct bh_host_disk *disk, struct virtio_blk_lif
 {
     static const uint64_t most[3] = {VIRTIO_BLK_PRE_EOL_INFO_MAX, VIRTIO_BLK_LIFETIME_EST_MAX,
                                      VIRTIO_BLK_LIFETIME_EST_MAX};
-    uint64_t number[3];
+    uint64_t number[3] = {0};
 
     for (unsigned i = 0; i < BH_COUNT(number); i++) {
         int err = read_number(disk->life[i], disk->life_at[i], &number[i]);
