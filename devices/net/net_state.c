@@ -34,7 +34,7 @@ static void put_table(struct saved_table *to, const struct bh_net_mac_table *fro
 {
     to->count = bh_le32_of(from->count);
     to->overflown = from->overflown;
-    memcpy(to->macs, from->macs, from->count * 6u);
+    memcpy(to->macs, from->macs, (size_t)from->count * 6u);
 }
 
 int bh_net_save(struct bh_device *dev, void *to, size_t size)

@@ -29,7 +29,7 @@
 
 #define PREFIX        4u
 #define WIRE_MAX      (65536u + 4096u) /* the longest frame that QEMU sends */
-#define IN_BYTES      (4u * WIRE_MAX)
+#define IN_BYTES      ((size_t)4 * WIRE_MAX)
 #define OUT_BYTES     (PREFIX + BH_NET_GSO_BYTES)
 #define IOVS          512u
 #define RECONNECT_MS  100u
