@@ -26,13 +26,18 @@ static struct bh_features features(const struct bh_device *dev)
 /* Return the chains before `next`. */
 static void push_done(struct bh_rng *rng, struct bh_virtq *q)
 {
-    if (rng->next == 0)
+    struct bh_chain *done[BH_RNG_BATCH];
+    const unsigned count = rng->next;
+
+    if (count == 0)
         return;
-    bh_virtq_push(q, rng->chains, rng->next);
-    rng->count = (uint16_t)(rng->count - rng->next);
+    /* Ours no more before they are pushed: what a push sets free may end in a reset, and that gives back what is ours. */
+    memcpy(done, rng->chains, count * sizeof(done[0]));
+    rng->count = (uint16_t)(rng->count - count);
     for (uint16_t i = 0; i < rng->count; i++)
-        rng->chains[i] = rng->chains[rng->next + i];
+        rng->chains[i] = rng->chains[count + i];
     rng->next = 0;
+    bh_virtq_push(q, done, count);
 }
 
 static void finish_chain(struct bh_rng *rng)

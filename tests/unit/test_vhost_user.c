@@ -43,7 +43,8 @@ static void what_is_offered(void **state)
     assert_true(features & VERSION_BIT);
     assert_false(features >> BH_F_NOTIFICATION_DATA & 1);
     assert_false(features >> BH_F_ACCESS_PLATFORM & 1);
-    assert_int_equal(rig_get(&rig, VHOST_USER_GET_PROTOCOL_FEATURES), RIG_PROTOCOL);
+    assert_int_equal(rig_get(&rig, VHOST_USER_GET_PROTOCOL_FEATURES),
+                     RIG_PROTOCOL | 1u << VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_QUEUE_NUM), RIG_QUEUES);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_MAX_MEM_SLOTS), 509);
     rig_close(&rig);

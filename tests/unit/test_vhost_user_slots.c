@@ -105,11 +105,47 @@ static void slots_come_and_go_under_load(void **state)
     rig_close(&rig);
 }
 
+/* GPA_ADDRESSES: rings are told by guest-physical addresses, and what a region says of the front-end's means nothing. */
+static void a_front_end_without_addresses_of_its_own(void **state)
+{
+    const uint64_t protocol = RIG_PROTOCOL | 1u << VHOST_USER_PROTOCOL_F_GPA_ADDRESSES;
+    struct vhost_user_mem_region slot;
+    struct vhost_user_mem_table memory = {.region_count = 1};
+    struct vhost_user_vring_addr addr = {.index = 0};
+    struct rig rig;
+    (void)state;
+    rig_open(&rig, false, NULL);
+    rig_negotiate(&rig, 0);
+    assert_int_equal(rig_ask_u64(&rig, VHOST_USER_SET_PROTOCOL_FEATURES, protocol), 0);
+    memory.regions[0] = rig_region(&rig);
+    memory.regions[0].user_address = 0;
+    assert_int_equal(
+        rig_ask(&rig, VHOST_USER_SET_MEM_TABLE, &memory, 8 + sizeof(memory.regions[0]), &rig.guest.fd, 1), 0);
+    slot = (struct vhost_user_mem_region){0, region_of(&rig, 7)};
+    slot.region.user_address = 0; /* as the other one's */
+    assert_int_equal(rig_ask(&rig, VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot), &rig.guest.fd, 1), 0);
+    rig.stay_silent_on_enable = true;
+    rig_start_ring(&rig, 0, 0);
+    addr.descriptor = rig.queue[0].setup.desc.raw;
+    addr.available = rig.queue[0].setup.driver.raw;
+    addr.used = rig.queue[0].setup.device.raw;
+    assert_int_equal(rig_ask(&rig, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0), 0);
+    assert_int_equal(rig_ask_state(&rig, VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
+    add_buffer(&rig, 0, 7);
+    rig_pump(&rig);
+    assert_int_equal(rig_take(&rig, 0), 1);
+    assert_int_equal(rig.guest.host[region_of(&rig, 7).mmap_offset + 16], 0x5a);
+    slot.region.user_address = 0x1000;
+    assert_int_equal(rig_ask(&rig, VHOST_USER_REM_MEM_REG, &slot, sizeof(slot), NULL, 0), 0);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_slot_is_reached_and_there_is_one_too_few),
         cmocka_unit_test(slots_come_and_go_under_load),
+        cmocka_unit_test(a_front_end_without_addresses_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

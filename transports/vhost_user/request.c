@@ -18,10 +18,10 @@ static bool any_started(const struct bh_vhost_user *server)
 
 uint64_t bh_vu_offered_protocol_features(const struct bh_vhost_user *server)
 {
-    uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_DEVICE_STATE | 1u << VHOST_USER_PROTOCOL_F_MQ |
-                    1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD | 1u << VHOST_USER_PROTOCOL_F_REPLY_ACK |
-                    1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |
-                    1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+    uint64_t bits = 1u << VHOST_USER_PROTOCOL_F_GPA_ADDRESSES | 1u << VHOST_USER_PROTOCOL_F_DEVICE_STATE |
+                    1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
+                    1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
+                    1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE | 1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
                     1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_STATUS;
     if (bh_device_config_size(server->dev))
         bits |= 1u << VHOST_USER_PROTOCOL_F_CONFIG;
@@ -122,11 +122,27 @@ static enum bh_vu_result set_status(struct bh_vhost_user *server, const char **w
 
 /* --- memory ---------------------------------------------------------------------------------------------- */
 
+/*
+ * GPA_ADDRESSES: rings and translations are told by guest-physical addresses, and a region has no other one. So that is
+ * the "front-end's own" one of each region, and the rest goes its usual way.
+ */
+static void take_guest_addresses(struct bh_vhost_user *server)
+{
+    struct bh_vu_message *message = &server->pending;
+    if (!bh_vu_has(server, VHOST_USER_PROTOCOL_F_GPA_ADDRESSES))
+        return;
+    if (message->request != VHOST_USER_SET_MEM_TABLE)
+        message->region.user_address = message->region.guest_address;
+    for (unsigned i = 0; message->request == VHOST_USER_SET_MEM_TABLE && i < message->table.region_count; i++)
+        message->table.regions[i].user_address = message->table.regions[i].guest_address;
+}
+
 static enum bh_vu_result change_memory(struct bh_vhost_user *server, const char **why)
 {
     struct bh_vu_message *message = &server->pending;
     struct bh_vu_memory *memory = &server->memory;
     int err;
+    take_guest_addresses(server);
     if (message->request == VHOST_USER_SET_MEM_TABLE)
         err = bh_vu_memory_stage_all(memory, message->table.regions, server->wire.fds, server->wire.fd_ids,
                                      message->table.region_count, why);

@@ -41,7 +41,7 @@ void bh_vu_say(struct bh_vhost_user *server, const char *format, ...)
 void bh_vu_flush(struct bh_vhost_user *server)
 {
     int err = BH_OK;
-    if (server->phase != BH_VU_SERVING)
+    if (server->phase != BH_VU_SERVING || server->hanging_up)
         return;
     if (bh_vu_wire_sending(server))
         err = bh_vu_wire_send(server);
@@ -57,7 +57,8 @@ static void serve_messages(struct bh_vhost_user *server)
     for (unsigned i = 0; i < MESSAGES_PER_ROUND; i++) {
         const char *why;
         int err;
-        if (server->phase != BH_VU_SERVING || server->waiting || bh_vu_wire_sending(server))
+        if (server->phase != BH_VU_SERVING || server->hanging_up || server->waiting ||
+            bh_vu_wire_sending(server))
             return;
         err = bh_vu_wire_receive(server, &server->pending, &why);
         if (err == BH_ERR_AGAIN)
@@ -146,12 +147,25 @@ static void accept_ready(struct bh_loop_fd *watch, uint32_t events)
     bh_loop_fd_want(watch, 0); /* one at a time; the others wait in the backlog */
 }
 
+static void hang_up(struct bh_loop_work *work)
+{
+    bh_vu_close(BH_LOOP_OWNER(work, struct bh_vhost_user, hang_up), NULL);
+}
+
 void bh_vu_close(struct bh_vhost_user *server, const char *why)
 {
     if (server->phase != BH_VU_SERVING)
         return;
     if (why)
         bh_vu_say(server, "%s: the connection is closed", why);
+    if (server->in_control) { /* a close resets the device, and no class expects that of its push */
+        server->hanging_up = true;
+        bh_loop_fd_want(&server->conn, 0);
+        bh_loop_defer(server->loop, &server->hang_up, hang_up);
+        return;
+    }
+    server->hanging_up = false;
+    bh_loop_work_cancel(&server->hang_up);
     bh_loop_work_cancel(&server->resumed);
     bh_loop_fd_remove(&server->conn);
     /* Whoever keeps a duplicate must not keep the peer waiting. */
@@ -256,9 +270,12 @@ static void control_done(struct bh_device *dev, enum bh_control control, unsigne
     struct bh_vhost_user *server = server_of(dev);
     if (control == BH_CONTROL_MEM)
         bh_vu_memory_commit(&server->memory);
-    if (server->phase == BH_VU_SERVING)
+    if (server->phase == BH_VU_SERVING) {
+        const bool nested = server->in_control;
+        server->in_control = true;
         bh_vu_waited(server, control, index);
-    else if (control == BH_CONTROL_RESET || control == BH_CONTROL_MEM)
+        server->in_control = nested;
+    } else if (control == BH_CONTROL_RESET || control == BH_CONTROL_MEM)
         closing_goes_on(server, control);
 }
 

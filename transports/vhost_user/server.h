@@ -136,6 +136,10 @@ struct bh_vhost_user {
     struct bh_loop_fd conn;      /* .fd -1: none */
     struct bh_loop_fd backend;   /* the channel of BACKEND_REQ; .fd -1: none */
     struct bh_loop_fd lost;      /* eventfd: a SIGBUS took memory away */
+    struct bh_loop_work hang_up; /* a close that waits for a clean stack */
+    bool hanging_up;             /* it does: nothing more is read or said */
+    bool
+        in_control; /* the device tells of a control operation: its class is perhaps in the middle of a push */
     struct bh_loop_work settled; /* between connections: accept, end, or stop */
     struct bh_loop_work resumed; /* a message that a former process has taken in is to be handled */
     enum bh_vu_phase phase;
