@@ -105,11 +105,15 @@ static void add_net(struct args *args, const struct bh_qemu *qemu, const struct 
                     size_t index)
 {
     const char *mac = bh_plan_option_value(device, "mac");
+    const char *text = bh_plan_option_value(device, "queue-pairs");
+    const unsigned long pairs = text ? strtoul(text, NULL, 0) : 1;
     add(args, "-netdev");
-    add(args, "vhost-user,id=net%zu,chardev=dev%zu", index, index);
+    add(args, "vhost-user,id=net%zu,chardev=dev%zu,queues=%lu", index, index, pairs);
     add(args, "-device");
-    add(args, "virtio-net-pci,netdev=net%zu,id=d%zu,bus=pcie.0,addr=0x%x,romfile=%s%s%s", index, index,
-        device->pci_slot, mac ? ",mac=" : "", mac ? mac : "", qemu->net_vectors ? "" : ",vectors=0");
+    /* QEMU counts the vectors of several queues by itself. */
+    add(args, "virtio-net-pci,netdev=net%zu,id=d%zu,bus=pcie.0,addr=0x%x,romfile=%s%s%s%s", index, index,
+        device->pci_slot, mac ? ",mac=" : "", mac ? mac : "", pairs > 1 ? ",mq=on" : "",
+        qemu->net_vectors ? "" : ",vectors=0");
 }
 
 static void add_device(struct args *args, const struct bh_qemu *qemu, const struct bh_plan_device *device,

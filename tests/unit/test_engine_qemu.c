@@ -123,6 +123,26 @@ static void console_gets_queues_for_all_its_ports(void **state)
     *console = former;
 }
 
+static void net_gets_as_many_queues_as_its_backend(void **state)
+{
+    const struct bh_qemu qemu = {.program = (char[]){"/q/qemu"}, .test_device = true, .net_vectors = true};
+    struct bh_plan_option four[] = {{(char[]){"queue-pairs"}, (char[]){"4"}}};
+    struct bh_plan_device *net = &plan.devices[2];
+    const struct bh_plan_device former = *net;
+    char **argv;
+
+    assert_int_equal(bh_qemu_argv(&qemu, &plan, 0, 3, &argv), BH_OK);
+    assert_string_equal(value_of(argv, "-netdev", "vhost-user"), "vhost-user,id=net2,chardev=dev2,queues=1");
+    bh_qemu_argv_free(argv);
+    net->options = four;
+    net->option_count = 1;
+    assert_int_equal(bh_qemu_argv(&qemu, &plan, 0, 3, &argv), BH_OK);
+    assert_string_equal(value_of(argv, "-netdev", "vhost-user"), "vhost-user,id=net2,chardev=dev2,queues=4");
+    assert_non_null(strstr(value_of(argv, "-device", "virtio-net"), ",mq=on"));
+    bh_qemu_argv_free(argv);
+    *net = former;
+}
+
 static void net_of_an_old_qemu_gets_no_vectors(void **state)
 {
     const struct bh_qemu qemu = {.program = (char[]){"qemu"}};
@@ -258,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_line_has_our_devices_and_no_others),
         cmocka_unit_test(console_gets_queues_for_all_its_ports),
+        cmocka_unit_test(net_gets_as_many_queues_as_its_backend),
         cmocka_unit_test(net_of_an_old_qemu_gets_no_vectors),
         cmocka_unit_test(qmp_negotiates_and_tells_of_events),
         cmocka_unit_test(qmp_survives_what_makes_no_sense),
