@@ -112,7 +112,7 @@ def unit(log):
 
 
 def instructions(log):
-    """What core/ spends on a request, counted, against the figures in bench/."""
+    """What core/ and blk spend on a request, counted, against the figures in bench/."""
     log.run(TOP / "tools" / "instructions", BUILD)
     return [line for line in log.tail(40) if not line.startswith("$")]
 
@@ -250,7 +250,7 @@ STEPS = [
     Step("size", "freestanding parts for Cortex-R5 and bare AArch64, and their size", size),
     Step("build", "gcc, warnings are errors", build),
     Step("unit", "unit and conformance tests", unit, needs=("build",)),
-    Step("instructions", "what core/ spends on a request, against bench/instructions.txt", instructions, needs=("build",)),
+    Step("instructions", "what core/ and blk spend on a request, against bench/instructions.txt", instructions, needs=("build",)),
     Step("clang", "clang, warnings are errors", clang),
     Step("tidy", "clang-tidy", tidy, needs=("clang",)),
     Step("sanitize", "the same tests under ASan and UBSan", sanitize),
