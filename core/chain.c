@@ -16,6 +16,15 @@ static bool seek(const struct bh_seg **seg, unsigned *count, size_t *offset)
     return *count > 0;
 }
 
+/* Copy between one segment and our memory. */
+static inline void copy_part(uint8_t *theirs, uint8_t *ours, size_t len, bool to_chain)
+{
+    if (to_chain)
+        memcpy(theirs, ours, len);
+    else
+        memcpy(ours, theirs, len);
+}
+
 /* Copy from the segments to our memory, or the other way (`to_chain`). Returns the bytes copied. */
 static size_t copy(const struct bh_seg *seg, unsigned count, size_t offset, uint8_t *ours, size_t len,
                    bool to_chain)
@@ -25,33 +34,40 @@ static size_t copy(const struct bh_seg *seg, unsigned count, size_t offset, uint
     if (!seek(&seg, &count, &offset))
         return 0;
     for (; count > 0 && left > 0; count--, seg++, offset = 0) {
-        uint8_t *theirs = (uint8_t *)seg->base + offset;
         size_t part = seg->len - offset;
 
         if (part > left)
             part = left;
-        if (to_chain)
-            memcpy(theirs, ours, part);
-        else
-            memcpy(ours, theirs, part);
+        copy_part((uint8_t *)seg->base + offset, ours, part, to_chain);
         ours += part;
         left -= part;
     }
+    return len - left;
+}
+
+/* The same, quick when it all lies in the first segment, as a header mostly does. */
+static inline size_t copy_quick(const struct bh_seg *seg, unsigned count, size_t offset, uint8_t *ours,
+                                size_t len, bool to_chain)
+{
+    if (BH_SPEED && BH_LIKELY(count > 0 && offset <= seg->len && len <= seg->len - offset))
+        copy_part((uint8_t *)seg->base + offset, ours, len, to_chain);
+    else
+        len = copy(seg, count, offset, ours, len, to_chain);
     /* What was copied is what is checked: the compiler may not look at the guest's bytes again. */
     __asm__ volatile("" : : : "memory");
-    return len - left;
+    return len;
 }
 
 size_t bh_chain_read(const struct bh_chain *chain, size_t offset, void *to, size_t len)
 {
-    return copy(chain->segs, chain->out_count, offset, to, len, false);
+    return copy_quick(chain->segs, chain->out_count, offset, to, len, false);
 }
 
 size_t bh_chain_write(const struct bh_chain *chain, size_t offset, const void *from, size_t len)
 {
     /* Only read from: the cast is for the one function that goes both ways. */
-    return copy(chain->segs + chain->out_count, chain->in_count, offset, (uint8_t *)(uintptr_t)from, len,
-                true);
+    return copy_quick(chain->segs + chain->out_count, chain->in_count, offset, (uint8_t *)(uintptr_t)from,
+                      len, true);
 }
 
 static int slice(const struct bh_seg *seg, unsigned count, size_t offset, size_t len, struct bh_seg *to,

@@ -266,10 +266,11 @@ static const struct bh_mem_region nowhere;
 
 static inline void look_near(struct walk *w)
 {
-    const struct bh_mem_region *hit = w->q->view.hit;
+    if (BH_SPEED) {
+        const struct bh_mem_region *hit = w->q->view.hit;
 
-    if (BH_SPEED)
         w->near = hit && hit->access == (BH_MEM_READ | BH_MEM_WRITE) ? hit : &nowhere;
+    }
 }
 
 /* A chain so far. Nothing takes its address for good, so that it can live in registers. */
@@ -281,29 +282,38 @@ struct quick {
     unsigned at, count;   /* in descs */
     const uint8_t *table; /* NULL: in the ring */
     unsigned id;          /* packed: of the ring descriptor that points to the table */
-    struct ring_desc d;
-    unsigned flags; /* of d */
+    struct ring_words d;
 };
+
+static inline uint32_t len_of(const struct quick *k)
+{
+    return (uint32_t)k->d.rest;
+}
+
+/* In the lowest 16 bits. */
+static inline unsigned quick_flags(const struct quick *k, bool split)
+{
+    return (unsigned)(split ? k->d.rest >> 32 : k->d.rest >> 48);
+}
 
 /* k->d points to a table: go there, if it lies whole and aligned in the region. */
 static inline void near_table(const struct walk *w, struct quick *k, bool split)
 {
     uint64_t offset = k->d.addr - w->near->base.raw;
-    uint64_t end = offset + k->d.len; /* not behind offset: no bytes, or around the end */
+    uint64_t end = offset + len_of(k); /* not behind offset: no bytes, or around the end */
     const uint8_t *table;
 
     if (BH_UNLIKELY(end > w->near->size) || BH_UNLIKELY(end <= offset))
         return;
     table = w->near->host + (size_t)offset;
-    if (BH_UNLIKELY(k->d.len % 16 != 0) || BH_UNLIKELY((uintptr_t)table % 8 != 0) ||
-        BH_UNLIKELY(k->flags & VIRTQ_DESC_F_NEXT) || BH_UNLIKELY(!w->q->indirect))
+    if (BH_UNLIKELY(len_of(k) % 16 != 0) || BH_UNLIKELY((uintptr_t)table % 8 != 0) ||
+        BH_UNLIKELY(quick_flags(k, split) & VIRTQ_DESC_F_NEXT) || BH_UNLIKELY(!w->q->indirect))
         return;
-    k->id = k->d.third;
+    k->id = (uint16_t)(k->d.rest >> 32);
     k->descs = k->table = table;
-    k->count = k->d.len / 16;
+    k->count = len_of(k) / 16;
     k->at = 0;
-    k->d = ring_load_desc(table);
-    k->flags = split ? k->d.third : k->d.fourth;
+    k->d = ring_load_words(table);
 }
 
 /* Refuse a chain before `walk` has seen it: the segments before `seg` are to be released. */
@@ -338,7 +348,7 @@ static inline bool complete(struct walk *w, struct bh_chain *chain, struct quick
     chain->mem_slots = w->q->view.hit_bit;
     if (split)
         return true;
-    chain->id = (uint16_t)(k->table ? k->id : k->d.third);
+    chain->id = (uint16_t)(k->table ? k->id : k->d.rest >> 32);
     if (BH_UNLIKELY(chain->desc_count + w->q->desc_in_flight > w->q->size))
         return give_up(w, k->seg, too_long(w));
     return true;
@@ -347,7 +357,6 @@ static inline bool complete(struct walk *w, struct bh_chain *chain, struct quick
 /* `walk` goes on at k->d. */
 static inline bool hand_over(struct walk *w, const struct bh_chain *chain, const struct quick *k, bool split)
 {
-    w->source = split ? FROM_SPLIT : FROM_PACKED;
     w->seg = k->seg;
     w->seg_end = k->seg_end;
     w->out_end = k->out_end;
@@ -357,11 +366,9 @@ static inline bool hand_over(struct walk *w, const struct bh_chain *chain, const
     w->writable = k->writable;
     w->at = k->at;
     w->taken = k->table ? 1 : (unsigned)(k->seg - chain->segs) + 1;
-    w->d = k->d;
-    if (!split) {
-        w->id = (uint16_t)(k->table ? k->id : k->d.third);
-        w->d.fourth = (uint16_t)k->flags;
-    }
+    w->d = ring_desc_of(k->d);
+    if (!split)
+        w->id = (uint16_t)(k->table ? k->id : w->d.third);
     w->in_table = k->table != NULL;
     if (k->table)
         w->t = (struct table){.addr = w->near->base.raw + (size_t)(k->table - w->near->host),
@@ -372,6 +379,45 @@ static inline bool hand_over(struct walk *w, const struct bh_chain *chain, const
 }
 
 /*
+ * From k->d on. `all`: of k->descs, whether they have NEXT or not, as in a packed ring's table. Both are constants of the
+ * caller's.
+ */
+static inline __attribute__((always_inline)) bool quick_on(struct walk *w, struct bh_chain *chain,
+                                                           struct quick *k, bool split, bool all)
+{
+    const struct bh_mem_region *near = w->near;
+
+    for (;;) {
+        unsigned flags = quick_flags(k, split);
+        uint64_t offset = k->d.addr - near->base.raw;
+        uint64_t end = offset + len_of(k); /* not behind offset: no bytes, or around the end */
+
+        if (BH_UNLIKELY(end > near->size) || BH_UNLIKELY(end <= offset) || BH_UNLIKELY(k->seg == k->seg_end))
+            return hand_over(w, chain, k, split);
+        if (!all && BH_UNLIKELY(flags & VIRTQ_DESC_F_INDIRECT))
+            return hand_over(w, chain, k, split);
+        if ((flags & VIRTQ_DESC_F_WRITE) != k->writable) {
+            if (BH_UNLIKELY(k->writable != 0))
+                return hand_over(w, chain, k, split);
+            k->writable = VIRTQ_DESC_F_WRITE;
+            k->out_end = k->seg;
+            k->out_len = k->len;
+        }
+        *k->seg++ = (struct bh_seg){near->host + (size_t)offset, len_of(k)};
+        k->len += len_of(k);
+        k->at = split ? (unsigned)(k->d.rest >> 48) : k->at + 1;
+        if (all ? k->at == k->count : !(flags & VIRTQ_DESC_F_NEXT))
+            return complete(w, chain, k, split);
+        if (!all && BH_UNLIKELY(k->at >= k->count)) {
+            if (split)
+                return give_up(w, k->seg, BH_BROKEN_NEXT_RANGE);
+            k->at = 0; /* around a packed ring's end */
+        }
+        k->d = ring_load_words(k->descs + 16ull * k->at);
+    }
+}
+
+/*
  * The chain whose first descriptor is at `at` of the ring, while each descriptor is plain, whole and near; such a one takes
  * one segment. True: the chain is complete and good. False: w->result says why it is not, or it is BH_OK and `walk`
  * goes on at w->d.
@@ -379,55 +425,30 @@ static inline bool hand_over(struct walk *w, const struct bh_chain *chain, const
 static inline __attribute__((always_inline)) bool quick(struct walk *w, struct bh_chain *chain, unsigned at,
                                                         bool split)
 {
-    const struct bh_mem_region *near = w->near;
     struct quick k = {.seg = chain->segs, .out_end = chain->segs, .at = at};
 
     k.seg_end = k.seg + w->q->memory.segs_per_chain;
     k.descs = w->q->ring[0];
     k.count = w->q->size;
-    k.d = ring_load_desc(k.descs + 16ull * at);
-    k.flags = split ? k.d.third : w->head_flags;
-    if (k.flags & VIRTQ_DESC_F_INDIRECT)
+    k.d = ring_load_words(k.descs + 16ull * at);
+    if (!split)
+        k.d.rest = (k.d.rest & UINT64_MAX >> 16) | (uint64_t)w->head_flags << 48;
+    if (quick_flags(&k, split) & VIRTQ_DESC_F_INDIRECT)
         near_table(w, &k, split);
-    for (;;) {
-        uint64_t offset = k.d.addr - near->base.raw;
-        uint64_t end = offset + k.d.len; /* not behind offset: no bytes, or around the end */
-
-        if (BH_UNLIKELY(end > near->size) || BH_UNLIKELY(end <= offset) || BH_UNLIKELY(k.seg == k.seg_end))
-            return hand_over(w, chain, &k, split);
-        if (BH_UNLIKELY(k.flags & VIRTQ_DESC_F_INDIRECT) && (split || !k.table))
-            return hand_over(w, chain, &k, split);
-        if ((k.flags & VIRTQ_DESC_F_WRITE) != k.writable) {
-            if (BH_UNLIKELY(k.writable != 0))
-                return hand_over(w, chain, &k, split);
-            k.writable = VIRTQ_DESC_F_WRITE;
-            k.out_end = k.seg;
-            k.out_len = k.len;
-        }
-        *k.seg++ = (struct bh_seg){near->host + (size_t)offset, k.d.len};
-        k.len += k.d.len;
-        k.at = split ? k.d.fourth : k.at + 1;
-        if (!split && k.table ? k.at == k.count : !(k.flags & VIRTQ_DESC_F_NEXT))
-            return complete(w, chain, &k, split);
-        if (BH_UNLIKELY(k.at >= k.count)) {
-            if (split)
-                return give_up(w, k.seg, BH_BROKEN_NEXT_RANGE);
-            k.at = 0; /* around a packed ring's end */
-        }
-        k.d = ring_load_desc(k.descs + 16ull * k.at);
-        k.flags = split ? k.d.third : k.d.fourth;
-    }
+    if (k.table)
+        return quick_on(w, chain, &k, split, !split);
+    return quick_on(w, chain, &k, split, false);
 }
 
 /* --- Chains --- */
 
-/* Where `quick` left off, or before the first descriptor (w->taken is 0): go on to the end. True: the chain is good. */
+/* Where `quick` left off, or at the first descriptor: go on to the end. True: the chain is good. */
 static __attribute__((noinline)) bool walk_on(struct walk *w, struct bh_chain *chain)
 {
     struct bh_seg *out_end;
     uint64_t out_len;
 
-    if (w->result == BH_OK && (w->taken > 0 || read_ring(w)))
+    if (w->result == BH_OK)
         walk(w);
     look_near(w);
     if (w->len > UINT32_MAX && w->result <= 0)
@@ -458,7 +479,6 @@ static BH_FAST_INLINE bool walk_chain(struct walk *w, enum source source, unsign
         if (BH_LIKELY(quick(w, chain, at, source == FROM_SPLIT)))
             return true;
     } else {
-        w->source = source;
         w->seg = chain->segs;
         w->seg_end = w->seg + w->q->memory.segs_per_chain;
         w->len = 0;
@@ -467,13 +487,15 @@ static BH_FAST_INLINE bool walk_chain(struct walk *w, enum source source, unsign
         w->at = at;
         w->taken = 0;
         w->in_table = false;
+        (void)read_ring(w); /* what it refuses stands in w->result */
     }
     return walk_on(w, chain);
 }
 
-static inline void begin(struct walk *w, struct bh_virtq *q)
+static inline void begin(struct walk *w, struct bh_virtq *q, enum source source)
 {
     w->q = q;
+    w->source = source;
     w->result = BH_OK;
     w->records = q->inflight != NULL;
     look_near(w);
@@ -484,7 +506,7 @@ unsigned bh_chain_walk_split(struct bh_virtq *q, struct bh_chain *const *chains,
     struct walk w;
     unsigned i = 0;
 
-    begin(&w, q);
+    begin(&w, q, FROM_SPLIT);
     while (i < count && BH_LIKELY(walk_chain(&w, FROM_SPLIT, chains[i]->id, chains[i])))
         i++;
     *result = w.result;
@@ -499,7 +521,7 @@ unsigned bh_chain_walk_packed(struct bh_virtq *q, struct bh_chain **chains, unsi
     struct walk w;
     unsigned count;
 
-    begin(&w, q);
+    begin(&w, q, FROM_PACKED);
     for (count = 0; count < max; count++) {
         struct bh_chain *chain = &q->memory.chains[*--slot];
         bool good;
@@ -526,7 +548,7 @@ int bh_chain_walk_record(struct bh_virtq *q, uint16_t record, struct bh_chain *c
 {
     struct walk w;
 
-    begin(&w, q);
+    begin(&w, q, FROM_RECORD);
     if (!walk_chain(&w, FROM_RECORD, record, chain))
         return w.result;
     chain->record = record;

@@ -56,8 +56,24 @@ static inline void ring_full_barrier(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* The two halves of a descriptor; a split one's third and fourth field are flags and next, a packed one's id
- * and flags. */
+/* A descriptor as it was read: its address, and the rest. */
+struct ring_words {
+    uint64_t addr;
+    uint64_t rest; /* length, then the two 16-bit fields */
+};
+
+/* `p` is 8-aligned. Two loads: on 32-bit machines the compiler makes more of them, each byte still read once.
+ */
+static inline struct ring_words ring_load_words(const void *p)
+{
+    const volatile uint64_t *half = p;
+    uint64_t first = bh_le64_get((bh_le64){half[0]});
+    uint64_t second = bh_le64_get((bh_le64){half[1]});
+
+    return (struct ring_words){first, second};
+}
+
+/* The same taken apart; a split one's third and fourth field are flags and next, a packed one's id and flags. */
 struct ring_desc {
     uint64_t addr;
     uint32_t len;
@@ -65,15 +81,15 @@ struct ring_desc {
     uint16_t fourth;
 };
 
-/* `p` is 8-aligned. Two loads: on 32-bit machines the compiler makes more of them, each byte still read once.
- */
+static inline struct ring_desc ring_desc_of(struct ring_words words)
+{
+    return (struct ring_desc){words.addr, (uint32_t)words.rest, (uint16_t)(words.rest >> 32),
+                              (uint16_t)(words.rest >> 48)};
+}
+
 static inline struct ring_desc ring_load_desc(const void *p)
 {
-    const volatile uint64_t *half = p;
-    uint64_t first = bh_le64_get((bh_le64){half[0]});
-    uint64_t second = bh_le64_get((bh_le64){half[1]});
-
-    return (struct ring_desc){first, (uint32_t)second, (uint16_t)(second >> 32), (uint16_t)(second >> 48)};
+    return ring_desc_of(ring_load_words(p));
 }
 
 #endif

@@ -49,7 +49,8 @@ static inline void head_done(struct bh_virtq *q, uint16_t head)
 }
 
 /* Walk the chains of heads that were taken; the ones that are not good are not. */
-static unsigned walk_taken(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int *result)
+static inline unsigned walk_taken(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
+                                  int *result)
 {
     unsigned good = bh_chain_walk_split(q, chains, count, result);
 
