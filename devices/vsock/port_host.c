@@ -10,6 +10,8 @@
  * not dial, the other does not listen.
  *
  *   A socket stands at one enum bh_vsock_step. What comes in is port_host_in.c, what an open one does is end.c.
+ *
+ * #syscalls setsockopt
  */
 #include "devices/vsock/port_host.h"
 #include "devices/vsock/sockets.h"
@@ -112,6 +114,11 @@ static void call_open(struct bh_vsock_call *call)
     call->end.form = !seqpacket                     ? BH_VSOCK_FORM_STREAM
                      : call->type == SOCK_SEQPACKET ? BH_VSOCK_FORM_PACKET
                                                     : BH_VSOCK_FORM_FRAMED;
+    if (call->end.form == BH_VSOCK_FORM_PACKET) {
+        /* The kernel refuses a packet that is longer than this: as long as a message can be, where the host allows it. */
+        const int longest = (int)call->host->port.vsock->setup.buf_alloc;
+        (void)!setsockopt(call->end.fd, SOL_SOCKET, SO_SNDBUF, &longest, sizeof(longest));
+    }
     bh_vsock_end_open(&call->end);
 }
 

@@ -279,10 +279,11 @@ def test_messages_stay_whole(many):
         gate = many.listen(5009)
         held = gate.accept()[0]
         client = many.connect(1027, socket.SOCK_SEQPACKET)
-        for size in (1, 2, 100, 4051, 4052, 4053, 8192, 65535, 30000):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+        for size in (1, 2, 100, 4051, 4052, 4053, 8192, 65535, 30000, 250000):
             message = os.urandom(size)
             client.sendall(message)
-            assert client.recv(1 << 17) == message
+            assert client.recv(1 << 18) == message
         for number in range(100):  # several under way
             client.sendall(b"%d" % number)
         assert [client.recv(100) for _ in range(100)] == [b"%d" % number for number in range(100)]

@@ -31,7 +31,7 @@
 #include <linux/vm_sockets.h>
 
 #define MESSAGE_MAX 60000u
-#define PIECE       65536u
+#define PIECE       262144u /* of the longest message that the guest has room for */
 #define CLIENTS_MAX 1024u
 #define STOP        UINT64_MAX
 
