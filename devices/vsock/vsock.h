@@ -121,6 +121,9 @@ struct bh_vsock {
     struct bh_vsock_memory memory;
     struct bh_vsock_conn *free;
     struct bh_vsock_lasting *last; /* conn_count of them; NULL: none */
+    /* Records of connections whose RST lies in a buffer that is not given back yet: killed now, it is to be sent again. */
+    uint32_t told[BH_VSOCK_BATCH];
+    uint32_t told_count;
     uint32_t used_count;
     uint32_t awaited; /* connections with a deadline */
     uint32_t ticks;

@@ -73,10 +73,10 @@ static void remember(struct bh_vsock *vsock, const struct bh_vsock_conn *conn)
     record->type = conn->type;
 }
 
-static void forget(struct bh_vsock *vsock, const struct bh_vsock_conn *conn)
+static void forget(struct bh_vsock *vsock, size_t index)
 {
     if (vsock->last)
-        vsock->last[conn - vsock->memory.conns].type = 0;
+        vsock->last[index].type = 0;
     BARRIER();
 }
 
@@ -109,13 +109,12 @@ void bh_vsock_answered(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
     conn->deadline = 0;
 }
 
-void bh_vsock_drop(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
+static void drop(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
 {
     struct bh_vsock_conn **at = bucket_of(vsock, conn->guest_port, conn->peer_cid, conn->peer_port);
 
     bh_vsock_answered(vsock, conn);
     bh_vsock_unlist(vsock, conn);
-    forget(vsock, conn);
     while (*at != conn)
         at = &(*at)->bucket_next;
     *at = conn->bucket_next;
@@ -123,6 +122,25 @@ void bh_vsock_drop(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
     conn->bucket_next = vsock->free;
     vsock->free = conn;
     vsock->used_count--;
+}
+
+void bh_vsock_drop(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
+{
+    forget(vsock, (size_t)(conn - vsock->memory.conns));
+    drop(vsock, conn);
+}
+
+void bh_vsock_drop_told(struct bh_vsock *vsock, struct bh_vsock_conn *conn)
+{
+    BH_ASSERT(vsock->told_count < BH_VSOCK_BATCH);
+    vsock->told[vsock->told_count++] = (uint32_t)(conn - vsock->memory.conns);
+    drop(vsock, conn);
+}
+
+void bh_vsock_forget_told(struct bh_vsock *vsock)
+{
+    while (vsock->told_count > 0)
+        forget(vsock, vsock->told[--vsock->told_count]);
 }
 
 void bh_vsock_await(struct bh_vsock *vsock, struct bh_vsock_conn *conn, uint32_t seconds)

@@ -19,6 +19,9 @@ struct bh_vsock_conn *bh_vsock_add(struct bh_vsock *vsock, uint8_t type, uint32_
                                    uint32_t peer_cid, uint32_t peer_port);
 /* Forget it; the port is out already. */
 void bh_vsock_drop(struct bh_vsock *vsock, struct bh_vsock_conn *conn);
+/* The same when its RST was written for the guest; the record of it goes with bh_vsock_forget_told, after the push. */
+void bh_vsock_drop_told(struct bh_vsock *vsock, struct bh_vsock_conn *conn);
+void bh_vsock_forget_told(struct bh_vsock *vsock);
 /* Take the port out: close it there, unless it is out already. */
 void bh_vsock_detach(struct bh_vsock *vsock, struct bh_vsock_conn *conn, bool deliver);
 /* The port is out, an RST is due. */

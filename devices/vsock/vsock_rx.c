@@ -85,7 +85,7 @@ static void send_control(struct packet *packet, struct bh_vsock_conn *conn)
     bh_vsock_unlist(vsock, conn);
     if (ops[bit] == VIRTIO_VSOCK_OP_RST) {
         vsock->counters.resets_sent++;
-        bh_vsock_drop(vsock, conn);
+        bh_vsock_drop_told(vsock, conn);
         return;
     }
     if (ops[bit] == VIRTIO_VSOCK_OP_SHUTDOWN)
@@ -201,6 +201,7 @@ enum bh_ready bh_vsock_receive(struct bh_vsock *vsock, struct bh_virtq *q, unsig
             bh_virtq_unpop(q, count - filled);
         if (filled > 0)
             bh_virtq_push(q, chains, filled);
+        bh_vsock_forget_told(vsock);
         if (broken)
             return BH_READY_DRAINED;
         if (filled < count)
