@@ -11,7 +11,8 @@ import struct
 import threading
 import time
 
-SET_FEATURES, IOTLB_MSG, SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE = 2, 22, 42, 43
+SET_FEATURES, SET_PROTOCOL_FEATURES, IOTLB_MSG, SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE = 2, 16, 22, 42, 43
+GPA_ADDRESSES = 21
 LOG_ALL = 1 << 26
 
 
@@ -79,6 +80,7 @@ class Between:
         self.stop_ends = socket.socketpair()
         self.stripped = 0
         self.requests = collections.Counter()  # that the front-end made
+        self.protocol = 0  # the features that it chose
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -106,6 +108,8 @@ class Between:
         request = struct.unpack_from("=I", data)[0]
         if from_front:
             self.requests[request] += 1
+            if request == SET_PROTOCOL_FEATURES:
+                self.protocol = struct.unpack_from("=Q", data, 12)[0]
         if from_front and request == SET_FEATURES:
             features = struct.unpack_from("=Q", data, 12)[0]
             self.stripped += bool(features & self.without)

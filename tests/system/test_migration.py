@@ -8,7 +8,7 @@ import time
 
 import pytest
 from beds import QEMUS, guest_command, read_verdict, vhost_user
-from migration import CHECK_DEVICE_STATE, LOG_ALL, SET_DEVICE_STATE_FD, Between, Monitor, migrate
+from migration import CHECK_DEVICE_STATE, GPA_ADDRESSES, LOG_ALL, SET_DEVICE_STATE_FD, Between, Monitor, migrate
 
 MIB = 1 << 20
 KNOWN = 40 * MIB  # what the guest reads into its cache
@@ -138,6 +138,7 @@ def test_a_working_guest_moves(move, version, ring):
     assert guest.account["ram"]["dirty-sync-count"] > 1, guest.account
     if version != "qemu-7.2":  # this one's network card moves its back-end's own state too
         assert all({SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE} <= set(seen.requests) for seen in guest.seen)
+        assert all(seen.protocol >> GPA_ADDRESSES & 1 for seen in guest.seen)
     assert all(backend.poll() is None for backend in guest.backends)
     # The image changed hands: the other side took its lock without having to wait for the first one's end.
     assert "is in use by" not in guest.programs.log("blk-to")
