@@ -40,6 +40,7 @@ def test_a_disk_behind_an_iommu(programs, backend, folder, image, version, ring)
     assert disk.poll() is None
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version,ring", RUNS)
 def test_a_network_card_behind_an_iommu(programs, backend, folder, host, version, ring):  # noqa: F811
     net = backend("net", host.forward, OFFER)

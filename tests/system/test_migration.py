@@ -145,7 +145,7 @@ def test_a_working_guest_moves(move, version, ring):
     assert guest.image.read_bytes()[:KNOWN] == guest.known
 
 
-@pytest.mark.parametrize("lose", [0, LOG_ALL], ids=["kept", "lost"])
+@pytest.mark.parametrize("lose", [pytest.param(0, id="kept", marks=pytest.mark.full), pytest.param(LOG_ALL, id="lost")])
 def test_lost_marks_are_seen(move, lose):
     """The same through a peer that keeps LOG_ALL from the disk: if it does so the guest must not pass."""
     guest = move("qemu-11", lose=lose)
