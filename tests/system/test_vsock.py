@@ -183,11 +183,14 @@ def test_bulk_both_ways_at_once(many):
     assert done()
 
 
-def received(connection):
+def exchange(connection, answer):
+    """Takes what came and answers it. False: the connection is over, or its other end was killed."""
     try:
-        return connection.recv(64)
-    except ConnectionResetError:
-        return b""
+        data = connection.recv(64)
+        connection.sendall(answer or data)
+        return bool(data)
+    except (ConnectionResetError, BrokenPipeError):
+        return False
 
 
 class Echo:
@@ -205,9 +208,7 @@ class Echo:
             for key, _ in ready:
                 if key.fileobj is self.listener:
                     self.watch.register(self.listener.accept()[0], selectors.EVENT_READ)
-                elif data := received(key.fileobj):
-                    key.fileobj.sendall(b"\xff" * 8 if self.stop else data)
-                else:
+                elif not exchange(key.fileobj, b"\xff" * 8 if self.stop else None):
                     self.watch.unregister(key.fileobj)
                     key.fileobj.close()
                     self.ended += 1
