@@ -72,18 +72,6 @@ static size_t character(const uint8_t *at, size_t room)
     return length;
 }
 
-bool bh_tree_utf8(const char *text)
-{
-    size_t room = strlen(text), length;
-
-    for (; room > 0; room -= length, text += length) {
-        length = character((const uint8_t *)text, room);
-        if (length == 0)
-            return false;
-    }
-    return true;
-}
-
 bool bh_tree_is_text(const struct bh_tree_property *property)
 {
     size_t length;

@@ -80,7 +80,6 @@ bool bh_tree_is_text(const struct bh_tree_property *property);
 const char *bh_tree_next_text(const struct bh_tree_property *property, const char *last);
 /* Is `word` one of the node's `compatible` strings? */
 bool bh_tree_compatible(const struct bh_tree_node *node, const char *word);
-bool bh_tree_utf8(const char *text);
 uint32_t bh_tree_cell(const uint8_t *data);
 
 #endif

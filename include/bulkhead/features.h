@@ -52,13 +52,6 @@ static inline void bh_features_clear(struct bh_features *f, unsigned bit)
     f->word[bit / 32] &= ~(1u << (bit % 32));
 }
 
-static inline struct bh_features bh_features_and(struct bh_features a, struct bh_features b)
-{
-    for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
-        a.word[i] &= b.word[i];
-    return a;
-}
-
 /* Bits of `a` that are not in `b`. */
 static inline struct bh_features bh_features_minus(struct bh_features a, struct bh_features b)
 {
