@@ -3,7 +3,7 @@
  * A console on a Unix stream socket. One client at a time; a later one takes over, so that a forgotten or
  * stuck client, which would stop the guest by flow control, never locks its user out.
  *
- * #syscalls fcntl unlink unlinkat
+ * #syscalls fcntl unlink unlinkat lstat newfstatat
  */
 #include "devices/console/ends.h"
 
@@ -48,10 +48,16 @@ static void client_came(struct bh_loop_fd *watch, uint32_t events)
         close_client(s);
 }
 
-/* A socket file that nobody listens on is a killed program's: it may go. */
+/*
+ * A socket file that nobody listens on is a killed program's: it may go. Asked with a datagram socket, of which who
+ * listens there does not hear: a stream would take the console over.
+ */
 static bool is_stale(const struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat file;
+    if (lstat(address->sun_path, &file) || !S_ISSOCK(file.st_mode))
+        return false; /* ECONNREFUSED is what connect says of any other file too */
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
                  errno == ECONNREFUSED;
     if (fd >= 0)

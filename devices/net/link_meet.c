@@ -7,7 +7,7 @@
  * path's folder, so that two ends that start at once do not both listen. When the connection ends, the one who
  * listens goes on listening, the other begins anew, and becomes the listener if its peer is gone for good.
  *
- * #syscalls open openat flock socket connect bind listen fchmod unlink unlinkat
+ * #syscalls open openat flock socket connect bind listen fchmod unlink unlinkat lstat newfstatat
  */
 #include "devices/net/link_meet.h"
 
@@ -60,11 +60,13 @@ static int lock_folder(const char *path)
 static int open_listener(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat file;
 
     if (fd < 0)
         return -1;
     fchmod(fd, 0600);
-    unlink(address->sun_path); /* nobody listens on it: a killed end left it behind */
+    if (lstat(address->sun_path, &file) == 0 && S_ISSOCK(file.st_mode))
+        unlink(address->sun_path); /* nobody listens on it: a killed end left it behind */
     if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 && listen(fd, 2) == 0)
         return fd;
     close(fd);

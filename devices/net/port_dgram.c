@@ -128,12 +128,13 @@ static int bind_local(struct port_dgram *d)
 {
     const struct sockaddr *address = (const struct sockaddr *)&d->local;
     const int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat file;
     bool taken, left;
 
     if (probe < 0)
         return BH_ERR_IO;
     taken = connect(probe, address, sizeof(d->local)) == 0;
-    left = !taken && errno == ECONNREFUSED;
+    left = !taken && errno == ECONNREFUSED && lstat(d->local.sun_path, &file) == 0 && S_ISSOCK(file.st_mode);
     close(probe);
     if (taken) {
         bh_error(d->sink, NULL, NULL, "dgram-local: another program has %s", d->local.sun_path);

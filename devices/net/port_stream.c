@@ -355,6 +355,7 @@ static int open_listener(struct port_stream *s)
     const struct sockaddr *address = (const struct sockaddr *)&s->address;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat file;
     int err = BH_ERR_IO;
 
     if (fd < 0 || probe < 0)
@@ -365,7 +366,7 @@ static int open_listener(struct port_stream *s)
         err = BH_ERR_BUSY;
         goto out;
     }
-    if (errno == ECONNREFUSED)
+    if (errno == ECONNREFUSED && lstat(s->address.sun_path, &file) == 0 && S_ISSOCK(file.st_mode))
         unlink(s->address.sun_path);
     if (bind(fd, address, sizeof(s->address)) != 0 || listen(fd, 1) != 0) {
         bh_error(s->sink, NULL, NULL, "stream-path: cannot listen on %s: %s", s->address.sun_path,

@@ -224,6 +224,24 @@ class Program(unittest.TestCase):
         first.terminate()
         self.ends(first, 0)
 
+    def test_a_file_that_is_no_socket_is_left_alone(self):
+        file = Path(self.folder.name) / "file"
+        file.write_text("precious")
+        programs = {program.name: program for program in PROGRAMS}
+        for name, *options in (("bulkhead-console", "--port=socket", f"--console-socket={file}"),
+                               ("bulkhead-net", "--port=stream", "--stream-listen", f"--stream-path={file}"),
+                               ("bulkhead-net", "--port=dgram", f"--dgram-local={file}", f"--dgram-path={self.path}.peer")):
+            self.ends(self.start(programs[name], f"--socket-path={self.path}", *options), 1)
+            self.assertEqual(file.read_text(), "precious")
+        link = self.start(programs["bulkhead-net"], f"--socket-path={self.path}", "--port=link", f"--link-path={file}")
+        self.wait_for("READY=1")
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(self.path)
+            features_of(peer)  # by then it has tried
+        link.terminate()
+        self.ends(link, 0)
+        self.assertEqual(file.read_text(), "precious")
+
     # --- the control socket ---
 
     def control(self, program, *options):
