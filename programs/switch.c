@@ -272,7 +272,7 @@ static int confine(const struct process *process)
     if (!process->values.sandbox)
         return BH_OK;
     for (unsigned i = 0; i < process->port_count; i++) {
-        if (!process->ports[i].is_tap && sandbox.path_count < BH_SANDBOX_PATHS_MAX)
+        if (!process->ports[i].is_tap)
             bh_sandbox_folder(&sandbox, process->ports[i].text + 5);
     }
     bh_sandbox_folder(&sandbox, process->values.stat);

@@ -242,6 +242,17 @@ class Program(unittest.TestCase):
         self.ends(link, 0)
         self.assertEqual(file.read_text(), "precious")
 
+    def test_a_switch_has_all_its_links_in_sight(self):
+        links = [f"--port=link:{self.folder.name}/{number}.link" for number in range(64)]
+        switch = self.start(PROGRAMS[0].parent / "bulkhead-switch", *links, f"--stat={self.path}")
+        self.wait_for("READY=1")
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(WAIT)
+            asked.connect(self.path)
+            self.assertEqual(len(json.loads(asked.makefile().read())["ports"]), 64)
+        switch.terminate()
+        self.ends(switch, 0)
+
     # --- the control socket ---
 
     def control(self, program, *options):

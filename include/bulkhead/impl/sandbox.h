@@ -21,7 +21,7 @@
 #include <bulkhead/impl/diag.h>
 #include <stdbool.h>
 
-enum { BH_SANDBOX_PATHS_MAX = 16 };
+enum { BH_SANDBOX_PATHS_MAX = 72 }; /* the links of the largest switch, and a little */
 
 /* A file or folder that can be opened afterwards. One that is not there is left out. */
 struct bh_sandbox_sight {
