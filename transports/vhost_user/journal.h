@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal: all that a successor needs to go on with this connection, in a memfd that a keeper holds. docs/recovery.md
- * tells the whole; here is what lies where.
+ * The journal: all that a successor needs to go on with this connection, in a memfd that a keeper holds.
+ * docs/recovery-journal.md tells the whole; here is what lies where.
  *
  * Theory of operation
  *   A process can be killed between any two instructions, but inside of a system call only where that call returns.

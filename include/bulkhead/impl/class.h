@@ -33,7 +33,7 @@ struct bh_class {
     int (*config_write)(struct bh_device *dev, uint32_t offset, const void *from, uint32_t len);
     /*
      * Every bit the class offers with the store or port it has now, reserved ring bits too: a class adds
-     * BH_RING_FEATURES (below).
+     * bh_class_ring_features() (below).
      */
     struct bh_features (*features)(const struct bh_device *dev);
     /* FEATURES_OK: BH_OK, or BH_ERR_UNSUPPORTED for a combination it cannot serve. May be NULL. */
