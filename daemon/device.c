@@ -67,6 +67,13 @@ static int make_sockets(struct unit *unit)
                  strerror(errno));
         return BH_ERR_IO;
     }
+    /* Each link has a folder of its own: it is all that its two ends' sandboxes see of the run directory. */
+    const char *const link =
+        device->link == BH_PLAN_NONE ? NULL : unit->system->plan->links[device->link].socket;
+    if (link && mkdirat(unit->system->dir.fd, link, 0700) && errno != EEXIST) {
+        snprintf(unit->why, sizeof(unit->why), "the folder %.60s cannot be made: %s", link, strerror(errno));
+        return BH_ERR_IO;
+    }
     unit->listen_fd = socket_bind(listen_name, SOCK_STREAM);
     snprintf(control_name, sizeof(control_name), "%s.ctl", unit->name);
     /* Strangers accept without looking first. */
@@ -176,7 +183,7 @@ static char **device_words(const struct bh_plan *plan, const struct bh_plan_devi
         if (asprintf(&words[count], "--%s=%s", device->options[i].name, device->options[i].value) >= 0)
             count++;
     if (device->link != BH_PLAN_NONE &&
-        asprintf(&words[count], "--link-path=%s", plan->links[device->link].socket) >= 0)
+        asprintf(&words[count], "--link-path=%s/meet", plan->links[device->link].socket) >= 0)
         count++;
     count += vsock_words(plan, device, words + count);
     words[count] = NULL;
