@@ -14,10 +14,14 @@
 #include "ports/linux/sandbox_filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,6 +38,25 @@ static const struct {
     {"mprotect", {2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}},
     {"rt_sigaction", {1, SCMP_CMP_EQ, 0, 0}},
     {"clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}},
+};
+
+/*
+ * Calls that are many in one, and what stays of them: among the rest are fcntl's and ioctl's F_SETOWN, by which any
+ * process of our user can be sent any signal, and TIOCSTI, which types for whoever sits at a terminal.
+ */
+static const struct {
+    const char *name;
+    uint32_t commands[32]; /* 0 ends them */
+} many[] = {
+    {"fcntl",
+     {F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_ADD_SEALS, F_GET_SEALS, F_OFD_SETLK,
+      F_OFD_GETLK}},
+    {"ioctl",
+     {TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, TIOCGPTN, TIOCSPTLCK, FIONBIO, FIONREAD, BLKGETSIZE64,
+      BLKSSZGET, BLKPBSZGET, BLKDISCARD, BLKSECDISCARD, TUNSETIFF, TUNGETIFF, TUNSETOFFLOAD, TUNSETQUEUE,
+      TUNSETVNETHDRSZ, SIOCGIFMTU,
+      /* TCGETS2 and its kin, which newer C libraries use; their header goes with no other */
+      0x802c542a, 0x402c542b, 0x402c542c, 0x402c542d}},
 };
 
 static char *put_number(char *at, unsigned number)
@@ -61,6 +84,16 @@ static void refused(int signo, siginfo_t *info, void *context)
     _exit(128 + SIGSYS);
 }
 
+/* A command is an int: what stands above it is nobody's. */
+static int add_commands(scmp_filter_ctx filter, int number, const uint32_t *command)
+{
+    int result = 0;
+    for (; !result && *command; command++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
+                                  SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, *command));
+    return result;
+}
+
 static int add(scmp_filter_ctx filter, const struct bh_sandbox *sandbox, const char *name)
 {
     const int number = seccomp_syscall_resolve_name(name);
@@ -69,6 +102,9 @@ static int add(scmp_filter_ctx filter, const struct bh_sandbox *sandbox, const c
     for (size_t i = 0; i < sizeof(narrowed) / sizeof(narrowed[0]); i++)
         if (strcmp(narrowed[i].name, name) == 0)
             return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &narrowed[i].when);
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+        if (strcmp(many[i].name, name) == 0)
+            return add_commands(filter, number, many[i].commands);
     if (strcmp(name, "kill") == 0)
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));

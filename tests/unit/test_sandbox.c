@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -32,7 +33,7 @@ static const char *const calls[] = {
     "write",          "exit_group", "mmap",  "mprotect", "socket", "openat",   "close",
     "rt_sigaction",   "newfstatat", "mkdir", "mkdirat",  "unlink", "unlinkat", "rt_sigreturn",
     "capget",         "prctl",      "brk",   "munmap",   "clone",  "clone3",   "set_robust_list",
-    "rt_sigprocmask", "kill",       NULL};
+    "rt_sigprocmask", "kill",       "fcntl", "ioctl",    NULL};
 static char folder[] = "/tmp/bh-sandbox.XXXXXX";
 static char seen[64], unseen[64];
 
@@ -138,6 +139,23 @@ static int signal_another_process(void)
     return verdict(kill(getppid(), 0) == 0);
 }
 
+/* With O_ASYNC and F_SETSIG it would be as good as a kill. */
+static int signal_another_by_a_file(void)
+{
+    return verdict(fcntl(STDERR_FILENO, F_SETOWN, getppid()) == 0);
+}
+
+static int signal_another_by_a_socket(void)
+{
+    int owner = getppid();
+    return verdict(ioctl(socket(AF_UNIX, SOCK_DGRAM, 0), FIOSETOWN, &owner) == 0);
+}
+
+static int use_a_file(void)
+{
+    return verdict(fcntl(STDERR_FILENO, F_GETFL) >= 0 && (isatty(STDERR_FILENO) || errno == ENOTTY));
+}
+
 static int call_something_else(void)
 {
     return verdict(chdir("/") == 0);
@@ -178,6 +196,9 @@ static void processes(void **state)
     BOTH_WAYS(start_a_process, CAUGHT);
     BOTH_WAYS(set_a_handler, CAUGHT);
     BOTH_WAYS(signal_another_process, CAUGHT);
+    BOTH_WAYS(signal_another_by_a_file, CAUGHT);
+    BOTH_WAYS(signal_another_by_a_socket, CAUGHT);
+    BOTH_WAYS(use_a_file, DONE);
     BOTH_WAYS(call_something_else, CAUGHT);
     if (geteuid() == 0)
         BOTH_WAYS(keep_a_capability, REFUSED);
