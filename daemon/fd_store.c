@@ -6,7 +6,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+void bh_fd_store_close(int fd)
+{
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(struct linger));
+    close(fd);
+}
 
 static struct bh_fd_store_entry *find(const struct bh_fd_store *store, const char *name)
 {
@@ -35,7 +42,7 @@ int bh_fd_store_put(struct bh_fd_store *store, const char *name, int fd)
 {
     struct bh_fd_store_entry *entry = find(store, name);
     if (entry) {
-        close(entry->fd);
+        bh_fd_store_close(entry->fd);
         entry->fd = fd;
         return BH_OK;
     }
@@ -45,7 +52,7 @@ int bh_fd_store_put(struct bh_fd_store *store, const char *name, int fd)
         err = BH_ERR_NOMEM;
     if (err) {
         store->refused++;
-        close(fd);
+        bh_fd_store_close(fd);
         return err;
     }
     store->entries[store->count++] = (struct bh_fd_store_entry){.fd = fd, .name = copy};
@@ -58,7 +65,7 @@ bool bh_fd_store_remove(struct bh_fd_store *store, const char *name)
     struct bh_fd_store_entry *entry = find(store, name);
     if (!entry)
         return false;
-    close(entry->fd);
+    bh_fd_store_close(entry->fd);
     free(entry->name);
     store->count--;
     memmove(entry, entry + 1, (size_t)(store->entries + store->count - entry) * sizeof(*entry));
@@ -74,7 +81,7 @@ int bh_fd_store_find(const struct bh_fd_store *store, const char *name)
 void bh_fd_store_clear(struct bh_fd_store *store)
 {
     for (size_t i = 0; i < store->count; i++) {
-        close(store->entries[i].fd);
+        bh_fd_store_close(store->entries[i].fd);
         free(store->entries[i].name);
     }
     free(store->entries);

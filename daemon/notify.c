@@ -79,7 +79,7 @@ static void one_notification(struct unit *unit, const struct bh_notification *sa
     if (said->store && !said->bad_name && count)
         keep(unit, name, fds[kept++]);
     while (kept < count)
-        close(fds[kept++]);
+        bh_fd_store_close(fds[kept++]);
     if (said->ready) {
         unit->goes_on = false;
         system_event(unit, BH_EVENT_READY);
@@ -107,7 +107,7 @@ static bool hear_one(struct unit *unit)
         return true;
     }
     while (count)
-        close(fds[--count]);
+        bh_fd_store_close(fds[--count]);
     return true;
 }
 
