@@ -61,7 +61,25 @@ static struct bh_switch_entry *find(struct bh_switch *sw, unsigned vlan, const u
     return NULL;
 }
 
-/* A place in the set: a free or old one; else the port's own that was seen least lately. */
+/* Of the port that has most of a full set, and two of it at least, the entry that was seen least lately. */
+static struct bh_switch_entry *largest(struct bh_switch_entry *set)
+{
+    unsigned counts[BH_SWITCH_PORTS_MAX + 1] = {0}, most = 1;
+    struct bh_switch_entry *entry = NULL;
+
+    for (unsigned i = 0; i < BH_SWITCH_WAYS; i++)
+        most = ++counts[set[i].port] > most ? counts[set[i].port] : most;
+    for (unsigned i = 0; i < BH_SWITCH_WAYS; i++) {
+        if (most > 1 && counts[set[i].port] == most && (!entry || set[i].seen_s < entry->seen_s))
+            entry = &set[i];
+    }
+    return entry;
+}
+
+/*
+ * A place in the set: a free or old one; else the port's own that was seen least lately; else one of whoever has most
+ * there: a port that filled sets would be sent, as everybody is, what is for those who find no place in them.
+ */
 static struct bh_switch_entry *place(struct bh_switch *sw, const struct bh_switch_port *port,
                                      struct bh_switch_entry *set, uint32_t now)
 {
@@ -74,7 +92,7 @@ static struct bh_switch_entry *place(struct bh_switch *sw, const struct bh_switc
         if (set[i].port == port->index + 1 && (!own || set[i].seen_s < own->seen_s))
             own = &set[i];
     }
-    return own;
+    return own || !may_grow ? own : largest(set);
 }
 
 static void learn(struct bh_switch *sw, struct bh_switch_port *port, unsigned vlan, const uint8_t *mac)

@@ -164,6 +164,22 @@ static void nobody_can_fill_the_table(void **state)
     assert_int_equal(got(), 0x2);
 }
 
+/* What is for a host that finds no place goes to everybody: to the one who took all places, too. */
+static void nobody_can_fill_a_set(void **state)
+{
+    struct bh_switch_entry *entries = &ends[0].of_switch.owner->table[0][0];
+
+    for (unsigned i = 0; i < BH_SWITCH_SETS * BH_SWITCH_WAYS; i++)
+        entries[i] = (struct bh_switch_entry){
+            .port = 1, .vlan = 1, .mac = {2, 1, 1}, .seen_s = (uint32_t)(bh_loop_now() / 1000000000u)};
+    ends[0].of_switch.addresses = BH_SWITCH_SETS * BH_SWITCH_WAYS;
+    come_in(1, 11, 0xff, 0);
+    (void)got();
+    come_in(2, 12, 11, 0);
+    assert_int_equal(got(), 0x2);
+    assert_int_equal(ends[1].of_switch.addresses, 1);
+}
+
 static void vlans_are_kept_apart_and_tags_follow_the_port(void **state)
 {
     ends[0].of_switch.vlan = 10;
@@ -392,6 +408,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(addresses_are_learned_and_forgotten, plug, unplug),
         cmocka_unit_test_setup_teardown(nobody_can_fill_the_table, plug, unplug),
+        cmocka_unit_test_setup_teardown(nobody_can_fill_a_set, plug, unplug),
         cmocka_unit_test_setup_teardown(vlans_are_kept_apart_and_tags_follow_the_port, plug, unplug),
         cmocka_unit_test_setup_teardown(header_moves_with_the_tag, plug, unplug),
         cmocka_unit_test_setup_teardown(full_port_makes_its_sender_wait_but_not_for_ever, plug, unplug),
