@@ -15,6 +15,8 @@
 #define MESSAGE_MAX                                                                                          \
     (4u << 20) /* bytes of the longest message of a SOCK_SEQPACKET; a sender's buffer bounds it too */
 
+#define EMPTY_MAX 64u /* frames that carry nothing, in one turn */
+
 /* Nothing now. */
 static int wait_for_more(struct bh_vsock_end *end)
 {
@@ -62,13 +64,23 @@ static unsigned cut(struct bh_seg *to, const struct bh_seg *segs, unsigned count
     return n;
 }
 
+/*
+ * A frame of no bytes that ends nothing costs no credit: a guest would have to keep any number of them. No Linux sends
+ * a message of no bytes, and a socket of the host would read it as the end.
+ */
+static bool carries_nothing(const struct bh_vsock_end *end)
+{
+    return bh_le32_get(end->frame.len) == 0 &&
+           (end->conn->unfinished == 0 || !(bh_le32_get(end->frame.flags) & VIRTIO_VSOCK_SEQ_EOM));
+}
+
 static int read_framed(struct bh_vsock_end *end, const struct bh_seg *segs, unsigned count, uint32_t room,
                        uint32_t *flags)
 {
     struct bh_seg part[BH_VSOCK_SEGS];
     ssize_t got;
 
-    if (end->frame_have < sizeof(end->frame)) {
+    for (unsigned i = 0; end->frame_have < sizeof(end->frame) && i < EMPTY_MAX; i++) {
         got = recv(end->fd, (uint8_t *)&end->frame + end->frame_have, sizeof(end->frame) - end->frame_have,
                    MSG_DONTWAIT);
         if (got <= 0)
@@ -77,7 +89,11 @@ static int read_framed(struct bh_vsock_end *end, const struct bh_seg *segs, unsi
         if (end->frame_have < sizeof(end->frame))
             return end->hup ? no_bytes(end, 0) : wait_for_more(end);
         end->frame_left = bh_le32_get(end->frame.len);
+        if (carries_nothing(end))
+            end->frame_have = 0;
     }
+    if (end->frame_have == 0)
+        return end->hup ? no_bytes(end, 0) : wait_for_more(end);
     if (end->frame_left > 0) {
         got = receive(end, part, cut(part, segs, count, end->frame_left < room ? end->frame_left : room));
         if (got <= 0)

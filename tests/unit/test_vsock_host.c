@@ -475,6 +475,13 @@ static void sibling_guests_talk(void **state)
         packet = vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_RW);
         assert_memory_equal(packet.data, "there", 5);
         assert_int_equal(packet.flags, type == VIRTIO_VSOCK_TYPE_SEQPACKET ? 3 : 0);
+        for (unsigned i = 0; i < 200;
+             i++) /* messages of no bytes cost no credit: the other guest gets none */
+            guest_says(bed, 0, a, VIRTIO_VSOCK_OP_RW, "");
+        assert_false(vsock_rig_next(&bed->rigs[1], &packet));
+        guest_says(bed, 0, a, VIRTIO_VSOCK_OP_RW, "after");
+        packet = vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_RW);
+        assert_memory_equal(packet.data, "after", 5);
         guest_says(bed, 1, b, VIRTIO_VSOCK_OP_RW, "back"); /* a part of a message */
         packet = vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RW);
         assert_memory_equal(packet.data, "back", 4);
