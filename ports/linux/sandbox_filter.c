@@ -94,6 +94,16 @@ static int add_commands(scmp_filter_ctx filter, int number, const uint32_t *comm
     return result;
 }
 
+/* Netlink, packet sockets, the kernel's crypto: nobody's business, with or without the network. */
+static int add_families(scmp_filter_ctx filter, int number, bool network)
+{
+    static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6, AF_VSOCK};
+    int result = 0;
+    for (unsigned i = 0; !result && i < (network ? sizeof(families) / sizeof(families[0]) : 1u); i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_EQ, families[i]));
+    return result;
+}
+
 static int add(scmp_filter_ctx filter, const struct bh_sandbox *sandbox, const char *name)
 {
     const int number = seccomp_syscall_resolve_name(name);
@@ -108,8 +118,8 @@ static int add(scmp_filter_ctx filter, const struct bh_sandbox *sandbox, const c
     if (strcmp(name, "kill") == 0)
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1,
                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-    if (strcmp(name, "socket") == 0 && !sandbox->network)
-        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    if (strcmp(name, "socket") == 0)
+        return add_families(filter, number, sandbox->network);
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
 }
 

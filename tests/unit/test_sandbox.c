@@ -123,6 +123,11 @@ static int reach_the_network(void)
     return verdict(socket(AF_INET, SOCK_DGRAM, 0) >= 0);
 }
 
+static int ask_the_kernel(void)
+{
+    return verdict(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
+}
+
 static int use_unix_sockets(void)
 {
     return verdict(socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
@@ -209,6 +214,8 @@ static void network(void **state)
     BOTH_WAYS(reach_the_network, CAUGHT);
     BOTH_WAYS(use_unix_sockets, DONE);
     assert_int_equal(run(reach_the_network, true, true), DONE);
+    BOTH_WAYS(ask_the_kernel, CAUGHT);
+    assert_int_equal(run(ask_the_kernel, true, true), CAUGHT);
 }
 
 static int make_files(void **state)
