@@ -21,6 +21,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -28,7 +29,7 @@
 
 /*
  * Memory that can be written and then run is how an overflow becomes a program; a child process is another way; and
- * signal handlers may be asked for, not changed.
+ * signal handlers may be asked for, not changed. A lock that was inherited is the daemon's too: not to be let go.
  */
 static const struct {
     const char *name;
@@ -38,6 +39,7 @@ static const struct {
     {"mprotect", {2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}},
     {"rt_sigaction", {1, SCMP_CMP_EQ, 0, 0}},
     {"clone", {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD}},
+    {"flock", {1, SCMP_CMP_EQ, LOCK_EX | LOCK_NB, 0}},
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -33,7 +34,7 @@ static const char *const calls[] = {
     "write",          "exit_group", "mmap",  "mprotect", "socket", "openat",   "close",
     "rt_sigaction",   "newfstatat", "mkdir", "mkdirat",  "unlink", "unlinkat", "rt_sigreturn",
     "capget",         "prctl",      "brk",   "munmap",   "clone",  "clone3",   "set_robust_list",
-    "rt_sigprocmask", "kill",       "fcntl", "ioctl",    NULL};
+    "rt_sigprocmask", "kill",       "fcntl", "flock",    "ioctl",  NULL};
 static char folder[] = "/tmp/bh-sandbox.XXXXXX";
 static char seen[64], unseen[64];
 
@@ -156,6 +157,11 @@ static int signal_another_by_a_socket(void)
     return verdict(ioctl(socket(AF_UNIX, SOCK_DGRAM, 0), FIOSETOWN, &owner) == 0);
 }
 
+static int let_a_lock_go(void)
+{
+    return verdict(flock(STDERR_FILENO, LOCK_UN) == 0);
+}
+
 static int use_a_file(void)
 {
     return verdict(fcntl(STDERR_FILENO, F_GETFL) >= 0 && (isatty(STDERR_FILENO) || errno == ENOTTY));
@@ -203,6 +209,7 @@ static void processes(void **state)
     BOTH_WAYS(signal_another_process, CAUGHT);
     BOTH_WAYS(signal_another_by_a_file, CAUGHT);
     BOTH_WAYS(signal_another_by_a_socket, CAUGHT);
+    BOTH_WAYS(let_a_lock_go, CAUGHT);
     BOTH_WAYS(use_a_file, DONE);
     BOTH_WAYS(call_something_else, CAUGHT);
     if (geteuid() == 0)
