@@ -94,7 +94,8 @@ static bool sort_option(struct sorted *sorted, const struct bh_class_verb *verb,
 }
 
 /* Words behind the name are the verb's arguments, in their order. */
-static int place_words(struct sorted *sorted, const struct bh_class_verb *verb, size_t first)
+static int place_words(struct sorted *sorted, const struct bh_verb *class, const struct bh_class_verb *verb,
+                       size_t first)
 {
     const struct bh_option *argument = verb->arguments;
     for (size_t i = first; i < sorted->word_count; i++, argument++) {
@@ -102,7 +103,9 @@ static int place_words(struct sorted *sorted, const struct bh_class_verb *verb, 
                (argument->type == BH_OPT_BOOL || json_object_get(sorted->args, argument->name)))
             argument++;
         if (!argument || !argument->name) {
-            bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s: one word too many: \"%s\"", verb->name,
+            char hint[64];
+            snprintf(hint, sizeof(hint), "see `bulkhead help %s`", class->name);
+            bh_error(NULL, NULL, hint, "%s %s: one word too many: \"%s\"", class->name, verb->name,
                      sorted->words[i]);
             return BH_ERR_RANGE;
         }
@@ -154,6 +157,11 @@ static int connect_control(const char *path)
     return -1;
 }
 
+static int exit_of_answer(int err)
+{
+    return err == BH_ERR_RANGE ? BH_EXIT_USAGE : bh_exit_of(err);
+}
+
 /* At the device itself. */
 static int tell_device(const char *path, const char *op, json_t *args)
 {
@@ -171,7 +179,7 @@ static int tell_device(const char *path, const char *op, json_t *args)
     if (!err)
         json_decref(answer);
     bh_client_close(&client);
-    return err ? BH_EXIT_FAILED : BH_EXIT_OK;
+    return exit_of_answer(err);
 }
 
 static int tell_system(const struct bh_running_values *running, const char *name, const char *op,
@@ -189,7 +197,7 @@ static int tell_system(const struct bh_running_values *running, const char *name
     if (!err)
         json_decref(answer);
     bh_client_close(&client);
-    return err ? BH_EXIT_FAILED : BH_EXIT_OK;
+    return exit_of_answer(err);
 }
 
 static const struct bh_class_verb *find_verb(const struct bh_verb *class, const char *name)
@@ -232,7 +240,7 @@ static int run(const struct bh_verb *class, int argc, char **argv)
     first = values.control ? 0 : 1;
     if (sorted.word_count < first)
         bh_error(NULL, NULL, "`bulkhead ps` shows them", "%s %s: which device?", class->name, verb->name);
-    else if (!place_words(&sorted, verb, first))
+    else if (!place_words(&sorted, class, verb, first))
         code = values.control
                    ? tell_device(values.control, verb->name, json_incref(sorted.args))
                    : tell_system(&values.running, sorted.words[0], verb->name, json_incref(sorted.args));

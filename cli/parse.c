@@ -5,14 +5,16 @@
  */
 #include "cli/verb.h"
 
+#include <stdio.h>
+
 static int count_error(const struct bh_verb *verb, size_t least, bool too_many, const char *culprit)
 {
+    char hint[64];
+    snprintf(hint, sizeof(hint), "see `bulkhead help %s`", verb->name);
     if (too_many)
-        bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s: one word too many: \"%s\"", verb->name,
-                 culprit);
+        bh_error(NULL, NULL, hint, "%s: one word too many: \"%s\"", verb->name, culprit);
     else
-        bh_error(NULL, NULL, "see `bulkhead help VERB`", "%s needs %s", verb->name,
-                 least ? verb->words : "no words");
+        bh_error(NULL, NULL, hint, "%s needs %s", verb->name, least ? verb->words : "no words");
     return BH_ERR_RANGE;
 }
 

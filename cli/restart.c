@@ -70,8 +70,9 @@ static int run(const struct bh_verb *verb, int argc, char **argv)
     if (!err) {
         code = BH_EXIT_NOT_RUNNING;
         if (!bh_ask(&client, "restart", json_pack("{s:s}", "name", name), &answer)) {
+            /* What events call it: linux-a.disk, also where linux-a/disk was typed. */
+            code = wait_for_return(&client, bh_text_of(answer, "name"), values.timeout_s);
             json_decref(answer);
-            code = wait_for_return(&client, name, values.timeout_s);
         }
         bh_client_close(&client);
     }
@@ -83,7 +84,8 @@ const struct bh_verb bh_verb_restart = {
     .name = "restart",
     .words = "NAME",
     .summary = "Stop and start one domain or device",
-    .text = "NAME is a domain (linux-a) or one of its devices (linux-a.disk). A device goes on from "
+    .text = "NAME is a domain (linux-a) or one of its devices (linux-a.disk, linux-a/disk). A device goes on "
+            "from "
             "what it left to be kept, with the\n"
             "program that is there now, and its domain does not notice; one that left nothing takes its "
             "domain along.\n"

@@ -69,7 +69,7 @@ static int run_plan(const struct bh_plan *plan, const struct up_values *values)
     int control;
     int err = bh_daemon_start(plan, &settings, NULL, &control);
     if (err)
-        return bh_exit_of(err);
+        return err == BH_ERR_NOENT ? BH_EXIT_USAGE : bh_exit_of(err);
     err = bh_client_take(&client, control);
     if (err) {
         bh_client_close(&client); /* which takes the system down */

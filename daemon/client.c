@@ -171,6 +171,14 @@ int bh_client_read(struct bh_client *client, int timeout_ms, json_t **message)
     }
 }
 
+/* What an answer's "kind" means here. */
+static int refusal(const char *kind)
+{
+    if (kind && !strcmp(kind, "unknown-name"))
+        return BH_ERR_NOENT;
+    return kind && !strcmp(kind, "arguments") ? BH_ERR_RANGE : BH_ERR_INVAL;
+}
+
 int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink,
                   json_t **answer)
 {
@@ -192,9 +200,11 @@ int bh_client_ask(struct bh_client *client, const char *op, json_t *request, str
         return err;
     if (!json_is_true(json_object_get(message, "ok"))) {
         const char *why = json_string_value(json_object_get(message, "error"));
-        bh_error(sink, NULL, NULL, "%s", why ? why : "the daemon refused");
+        bh_error(sink, NULL, json_string_value(json_object_get(message, "hint")), "%s",
+                 why ? why : "the daemon refused");
+        err = refusal(json_string_value(json_object_get(message, "kind")));
         json_decref(message);
-        return BH_ERR_INVAL;
+        return err;
     }
     *answer = message;
     return BH_OK;

@@ -47,7 +47,8 @@ int bh_client_send(struct bh_client *client, const char *op, json_t *request) BH
 int bh_client_read(struct bh_client *client, int timeout_ms, json_t **message) BH_MUST_USE;
 /*
  * Send and read until the answer, events in between being dropped. An answer that is not ok is said on `sink`, and
- * BH_ERR_INVAL. BH_ERR_CLOSED, the daemon went away, is not said: it may be what the caller waits for.
+ * BH_ERR_NOENT: nothing has that name; BH_ERR_RANGE: arguments are wrong or missing; BH_ERR_INVAL: any other refusal.
+ * BH_ERR_CLOSED, the daemon went away, is not said: it may be what the caller waits for.
  */
 int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink,
                   json_t **answer) BH_MUST_USE;

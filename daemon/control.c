@@ -105,6 +105,26 @@ static void answer(struct client *client, const char *error)
                              : json_pack("{s:i, s:b}", "v", PROTOCOL_VERSION, "ok", 1));
 }
 
+/* Scripts tell this from other refusals by "kind". */
+static void answer_unknown(struct client *client, const char *name)
+{
+    char error[160];
+    snprintf(error, sizeof(error),
+             name ? "no domain or device has the name \"%.100s\"" : "\"name\" is missing", name);
+    client_say(client, json_pack("{s:i, s:b, s:s, s:s, s:s}", "v", PROTOCOL_VERSION, "ok", 0, "error", error,
+                                 "hint", "`bulkhead ps` shows them", "kind", "unknown-name"));
+}
+
+/* What is called as the request says; NULL: there is none, and that has been answered. */
+static struct unit *unit_asked_for(struct client *client, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "name"));
+    struct unit *unit = name ? unit_find(client->system, name) : NULL;
+    if (!unit)
+        answer_unknown(client, name);
+    return unit;
+}
+
 static void op_ps(struct client *client, const json_t *request)
 {
     json_t *report = system_report(client->system);
@@ -134,27 +154,27 @@ static void op_detach(struct client *client, const json_t *request)
 
 static void op_restart(struct client *client, const json_t *request)
 {
-    const char *name = json_string_value(json_object_get(request, "name"));
-    struct unit *unit = name ? unit_find(client->system, name) : NULL;
-    if (!unit || client->system->going_down) {
-        answer(client, unit ? "the system is going down" : "no domain or device has that name");
+    struct unit *unit = unit_asked_for(client, request);
+    if (!unit)
+        return;
+    if (client->system->going_down) {
+        answer(client, "the system is going down");
         return;
     }
     client->watches = true;
-    answer(client, NULL);
+    client_say(client, json_pack("{s:i, s:b, s:s}", "v", PROTOCOL_VERSION, "ok", 1, "name", unit->name));
     system_restart(client->system, unit);
 }
 
 static void op_attach(struct client *client, const json_t *request)
 {
-    const char *name = json_string_value(json_object_get(request, "name"));
-    struct unit *unit = name ? unit_find(client->system, name) : NULL;
-    struct console *console = !unit             ? NULL
-                              : unit->is_domain ? console_of_domain(client->system, unit->plan_index)
-                                                : unit->console;
+    struct unit *unit = unit_asked_for(client, request);
+    if (!unit)
+        return;
+    struct console *console =
+        unit->is_domain ? console_of_domain(client->system, unit->plan_index) : unit->console;
     if (!console) {
-        answer(client, unit ? "it has no console here: its description puts it elsewhere, or it has none"
-                            : "no domain or device has that name");
+        answer(client, "it has no console here: its description puts it elsewhere, or it has none");
         return;
     }
     client_say(client,
@@ -201,7 +221,7 @@ static void op_stat(struct client *client, const json_t *request)
 {
     const char *name = json_string_value(json_object_get(request, "name"));
     if (name && !unit_find(client->system, name)) {
-        answer(client, "no domain or device has that name");
+        answer_unknown(client, name);
         return;
     }
     client->stats = stats_gather(client->system, name, stats_done, client);
@@ -217,13 +237,13 @@ static void device_answered(void *owner, json_t *said, const char *why)
 
 static void op_device(struct client *client, const json_t *request)
 {
-    const char *name = json_string_value(json_object_get(request, "name"));
-    struct unit *unit = name ? unit_find(client->system, name) : NULL;
+    struct unit *unit = unit_asked_for(client, request);
     json_t *inner = json_object_get(request, "request");
-    if (!unit || unit->is_domain || !json_is_object(inner)) {
-        answer(client, !unit             ? "no domain or device has that name"
-                       : unit->is_domain ? "that is a domain: name one of its devices"
-                                         : "\"request\" is what the device is to be asked");
+    if (!unit)
+        return;
+    if (unit->is_domain || !json_is_object(inner)) {
+        answer(client, unit->is_domain ? "that is a domain: name one of its devices"
+                                       : "\"request\" is what the device is to be asked");
         return;
     }
     client->ask = ask_device(unit, json_copy(inner), device_answered, client);

@@ -26,7 +26,8 @@ struct bh_daemon_settings {
  * Start the plan's system in a daemon of its own. *control is a connection to it, of the same protocol as its control
  * socket, that owns the system: until "detach" is said on it, its end takes everything down. The events that it
  * brings begin with the first device process. What is wrong is said on `sink`.
- * BH_ERR_BUSY: the system runs already; BH_ERR_UNSUPPORTED: no engine; else as bh_run_dir_open.
+ * BH_ERR_BUSY: the system runs already; BH_ERR_UNSUPPORTED: no engine can run it; BH_ERR_NOENT: no engine is
+ * called so; else as bh_run_dir_open.
  */
 int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings *settings,
                     struct bh_diag_sink *sink, int *control) BH_MUST_USE;

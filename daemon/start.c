@@ -148,6 +148,16 @@ static int launch_daemon(struct launch *launch, struct bh_diag_sink *sink)
     return err;
 }
 
+static int no_engine(const char *name, struct bh_diag_sink *sink)
+{
+    char hint[128] = "engines: ";
+    for (const struct bh_engine *const *at = bh_engines; *at; at++)
+        snprintf(hint + strlen(hint), sizeof(hint) - strlen(hint), "%s, ", (*at)->name);
+    snprintf(hint + strlen(hint), sizeof(hint) - strlen(hint), "auto");
+    bh_error(sink, NULL, hint, "there is no engine \"%s\"", name);
+    return BH_ERR_NOENT;
+}
+
 int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings *settings,
                     struct bh_diag_sink *sink, int *control)
 {
@@ -166,7 +176,7 @@ int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings 
     }
     err = bh_engine_choose(settings->engine, plan, sink, &launch.engine, &launch.engine_state);
     if (err == BH_ERR_NOENT)
-        bh_error(sink, NULL, NULL, "there is no engine \"%s\"", settings->engine);
+        err = no_engine(settings->engine, sink);
     if (err)
         return err;
     err = bh_run_dir_open(&dir, base, plan->name, longest_socket(plan), sink);

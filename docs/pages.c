@@ -194,7 +194,8 @@ static void completion(void)
         complete_values((*verb)->options);
     complete_values(bh_device_process_options);
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
-        complete_values(class->options);
+        if (!class->stranger)
+            complete_values(class->options);
     printf("    esac\n}\n\n_bulkhead_words() {\n    case $1 in\n");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++) {
         printf("    %s) echo \"", (*verb)->name);
@@ -211,6 +212,8 @@ static void completion(void)
         printf("\";;\n");
     }
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++) {
+        if (class->stranger)
+            continue;
         printf("    bulkhead-%s) echo \"", class->name);
         complete_table(bh_device_process_options);
         complete_table(class->options);
@@ -221,7 +224,8 @@ static void completion(void)
         printf("%s ", (*verb)->name);
     printf("--help --version\";;\n    classes) echo \"");
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
-        printf("%s ", class->name);
+        if (!class->stranger)
+            printf("%s ", class->name);
     printf(
         "\";;\n    names) bulkhead ps --json 2>/dev/null | sed -n 's/^ *\"name\": \"\\(.*\\)\",*/\\1/p';;\n"
         "    esac\n}\n\n"
@@ -252,7 +256,8 @@ static void completion(void)
         "}\n"
         "complete -o filenames -F _bulkhead bulkhead");
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
-        printf(" bulkhead-%s", class->name);
+        if (!class->stranger)
+            printf(" bulkhead-%s", class->name);
     printf("\n");
 }
 

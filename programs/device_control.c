@@ -267,6 +267,7 @@ static int counters(const struct bh_control_subject *subject, json_t *answer)
 struct first_error {
     struct bh_diag_sink sink;
     char text[ERROR_MAX];
+    bool arguments; /* it is about what the verb was given */
 };
 
 static void keep_first(struct bh_diag_sink *sink, const struct bh_diag *diag)
@@ -309,6 +310,15 @@ static int set_argument(const struct bh_option *table, void *values, const char 
     return BH_ERR_INVAL;
 }
 
+/* "state is missing: up, down; Pull the cable ..." */
+static void say_missing(const struct bh_option *option, struct bh_diag_sink *sink)
+{
+    char words[80] = "";
+    for (size_t i = 0, at = 0; option->type == BH_OPT_ENUM && option->values[i] && at < sizeof(words); i++)
+        at += (size_t)snprintf(words + at, sizeof(words) - at, "%s%s", i ? ", " : ": ", option->values[i]);
+    bh_error(sink, NULL, option->help, "%s is missing%s", option->name, words);
+}
+
 static int set_arguments(const struct bh_option *table, void *values, json_t *args, struct bh_diag_sink *sink)
 {
     const char *name;
@@ -327,7 +337,7 @@ static int set_arguments(const struct bh_option *table, void *values, json_t *ar
     }
     for (const struct bh_option *option = table; !err && option->name; option++) {
         if (option->required && !json_object_get(args, option->name)) {
-            bh_error(sink, NULL, option->help, "%s is missing", option->name);
+            say_missing(option, sink);
             err = BH_ERR_INVAL;
         }
     }
@@ -335,14 +345,16 @@ static int set_arguments(const struct bh_option *table, void *values, json_t *ar
 }
 
 static int run_verb(const struct bh_control_subject *subject, const struct bh_class_verb *verb, json_t *args,
-                    struct bh_diag_sink *sink)
+                    struct first_error *error)
 {
     static const struct bh_option none[] = {{.name = NULL}};
     const struct bh_option *table = verb->arguments ? verb->arguments : none;
     void *values = calloc(1, verb->values_size + 1);
-    int err = values ? set_arguments(table, values, args, sink) : BH_ERR_NOMEM;
+    int err = values ? set_arguments(table, values, args, &error->sink) : BH_ERR_NOMEM;
     if (!err)
-        err = verb->run(subject->hosted, values, sink);
+        err = verb->run(subject->hosted, values, &error->sink);
+    else
+        error->arguments = err != BH_ERR_NOMEM;
     if (values)
         bh_options_fini(table, values);
     free(values);
@@ -371,25 +383,25 @@ static void unknown(const struct bh_control_subject *subject, const char *op, st
 }
 
 static int dispatch(const struct bh_control_subject *subject, const char *op, json_t *args, json_t *answer,
-                    struct bh_diag_sink *sink)
+                    struct first_error *error)
 {
     for (size_t i = 0; i < BH_COUNT(ops); i++) {
         if (strcmp(op, ops[i].name) != 0)
             continue;
         if (json_object_size(args) == 0)
             return ops[i].run(subject, answer);
-        bh_error(sink, NULL, NULL, "%s takes no \"args\"", op);
+        bh_error(&error->sink, NULL, NULL, "%s takes no \"args\"", op);
         return BH_ERR_INVAL;
     }
     for (const struct bh_class_verb *verb = subject->hosted->class->verbs; verb && verb->name; verb++)
         if (!strcmp(op, verb->name))
-            return run_verb(subject, verb, args, sink);
-    unknown(subject, op, sink);
+            return run_verb(subject, verb, args, error);
+    unknown(subject, op, &error->sink);
     return BH_ERR_NOENT;
 }
 
 static int handle(const struct bh_control_subject *subject, json_t *request, json_t *answer,
-                  struct bh_diag_sink *sink)
+                  struct first_error *error)
 {
     json_t *args = json_object_get(request, "args");
     const char *op = json_string_value(json_object_get(request, "op"));
@@ -401,8 +413,8 @@ static int handle(const struct bh_control_subject *subject, json_t *request, jso
     else if (args && !json_is_object(args))
         wrong = "\"args\" is an object";
     if (!wrong)
-        return dispatch(subject, op, args, answer, sink);
-    bh_error(sink, NULL, NULL, "%s", wrong);
+        return dispatch(subject, op, args, answer, error);
+    bh_error(&error->sink, NULL, NULL, "%s", wrong);
     return BH_ERR_PROTO;
 }
 
@@ -410,7 +422,7 @@ char *bh_control_answer(const struct bh_control_subject *subject, const char *li
 {
     struct first_error error = {.sink.emit = keep_first};
     json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL), *answer = json_object();
-    int err = handle(subject, request, answer, &error.sink);
+    int err = handle(subject, request, answer, &error);
     char *text;
     if (err)
         json_object_clear(answer);
@@ -418,6 +430,8 @@ char *bh_control_answer(const struct bh_control_subject *subject, const char *li
     put(answer, "ok", json_boolean(err == BH_OK));
     if (err)
         put(answer, "error", json_string(error.text[0] ? error.text : bh_err_text(err)));
+    if (err && error.arguments)
+        put(answer, "kind", json_string("arguments"));
     text = json_dumps(answer, JSON_COMPACT);
     json_decref(answer);
     json_decref(request);

@@ -8,6 +8,7 @@
 #include "tests/conformance/report.h"
 
 #include <bulkhead/impl/diag.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,11 +41,24 @@ struct run {
     const struct conf_class *class;
     struct conf_plan plan;
     struct conf_report report;
-    void *values; /* of the class's options */
-    char scratch_path[64], scratch_word[128];
+    void *values;    /* of the class's options */
+    bool unanswered; /* nobody listens where the first case looked: there is nothing to judge */
+    char scratch_word[512];
 };
 
 /* --- running ------------------------------------------------------------------------------------------------ */
+
+/* A back-end that is not there is said once, not for every case; one that goes away later has failed. */
+static bool nobody_there(struct run *run, int err)
+{
+    if (err == BH_ERR_NOENT && run->plan.connect && run->report.count == 0) {
+        bh_error(NULL, &(struct bh_diag_where){.file = run->plan.connect},
+                 "start the back-end first, and name the socket that it listens on",
+                 "no back-end answers there: %s", strerror(errno));
+        run->unanswered = true;
+    }
+    return run->unanswered;
+}
 
 static int open_device(const struct run *run, struct conf *conf)
 {
@@ -80,6 +94,8 @@ static void run_case(struct run *run, bool packed, const struct feature_set *set
     for (unsigned i = 0; i < set->count; i++)
         bh_features_set(&conf.wanted, set->bits[i]);
     const int err = open_device(run, &conf);
+    if (nobody_there(run, err))
+        return;
     if (err) {
         result.verdict = CONF_FAILED;
         snprintf(result.why, sizeof(result.why), "there is no device to judge: %s", bh_err_text(err));
@@ -104,7 +120,7 @@ static void run_cases(struct run *run, bool packed, const struct feature_set *se
 {
     if (run->options.part != CONF_PART_ALL && run->options.part != part)
         return;
-    for (; cases->name; cases++)
+    for (; cases->name && !run->unanswered; cases++)
         if (!run->options.only_case || strcmp(run->options.only_case, cases->name) == 0)
             run_case(run, packed, set, cases);
 }
@@ -131,6 +147,24 @@ static void list(const struct conf_case *cases)
         printf("%s [%s]\n", cases->name, cases->section);
 }
 
+/* What is removed at the end; also when a signal is the end. */
+static char scratch_path[256];
+
+static void end_by_signal(int number)
+{
+    unlink(scratch_path);
+    signal(number, SIG_DFL);
+    raise(number); /* delivered when this returns */
+}
+
+static void remove_scratch_on_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < BH_COUNT(signals); i++)
+        if (signal(signals[i], end_by_signal) == SIG_IGN)
+            signal(signals[i], SIG_IGN); /* as under nohup */
+}
+
 static int make_scratch(struct run *run)
 {
     char *bytes = strchr(run->options.scratch, ':');
@@ -139,19 +173,26 @@ static int make_scratch(struct run *run)
         return BH_ERR_INVAL;
     }
     *bytes++ = '\0';
-    snprintf(run->scratch_path, sizeof(run->scratch_path), "/tmp/bulkhead-conform-XXXXXX");
-    const int fd = mkstemp(run->scratch_path);
+    const char *folder = getenv("TMPDIR");
+    if (!folder || !folder[0])
+        folder = "/tmp";
+    if ((size_t)snprintf(scratch_path, sizeof(scratch_path), "%s/bulkhead-conform-XXXXXX", folder) >=
+        sizeof(scratch_path)) {
+        bh_error(NULL, NULL, "set TMPDIR to a shorter one", "the scratch folder's path is too long");
+        return BH_ERR_RANGE;
+    }
+    remove_scratch_on_signals();
+    const int fd = mkstemp(scratch_path);
     const bool made = fd >= 0 && ftruncate(fd, strtoll(bytes, NULL, 0)) == 0;
     if (fd >= 0 && strcmp(bytes, "name") == 0)
-        unlink(run->scratch_path); /* a socket that the device itself makes */
+        unlink(scratch_path); /* a socket that the device itself makes */
     if (fd >= 0) {
-        run->plan.scratch = run->scratch_path;
+        run->plan.scratch = scratch_path;
         close(fd);
     }
     if (!made)
-        bh_error(NULL, NULL, NULL, "the scratch file cannot be made in /tmp");
-    snprintf(run->scratch_word, sizeof(run->scratch_word), "--%s=%s", run->options.scratch,
-             run->scratch_path);
+        bh_error(NULL, NULL, NULL, "no scratch file can be made in %s: %s", folder, strerror(errno));
+    snprintf(run->scratch_word, sizeof(run->scratch_word), "--%s=%s", run->options.scratch, scratch_path);
     return made ? BH_OK : BH_ERR_IO;
 }
 
@@ -220,6 +261,8 @@ static int judge(struct run *run)
     }
     run_layout(run, false);
     run_layout(run, true);
+    if (run->unanswered)
+        return EXIT_USAGE;
     if (!conf_report_end(&run->report, run->options.junit)) {
         bh_error(NULL, NULL, NULL, "%s cannot be written", run->options.junit);
         return EXIT_USAGE;

@@ -7,6 +7,7 @@
 #include "driver/vhost_front.h"
 #include "tests/conformance/conf.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,18 +234,24 @@ static int start_program(const struct conf_plan *plan, pid_t *child)
     return -1;
 }
 
+/* -1: errno says why. */
 static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd, why;
 
-    if (strlen(path) < sizeof(address.sun_path)) {
-        strcpy(address.sun_path, path);
-        if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-            return fd;
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        errno = ENAMETOOLONG;
+        return -1;
     }
+    strcpy(address.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    why = errno;
     if (fd >= 0)
         close(fd);
+    errno = why;
     return -1;
 }
 
@@ -257,8 +264,10 @@ int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, st
         return BH_ERR_NOMEM;
     fd = plan->connect ? connect_to(plan->connect) : start_program(plan, &v->child);
     if (fd < 0) {
+        err = plan->connect ? errno : 0;
         free(v);
-        return BH_ERR_IO;
+        errno = err;
+        return plan->connect ? BH_ERR_NOENT : BH_ERR_IO;
     }
     err = bh_vhost_front_init(&v->front, fd, ANSWER_MS);
     if (!err) {

@@ -239,6 +239,12 @@ def test_two_systems_side_by_side(runs, folder):
     assert runs.left(2) == []
 
 
+def test_unknown_engine_is_the_command_line_s_fault(runs, folder):
+    up = runs.run("up", "--engine=xen", description(folder, "one", domain("linux-a", 1, EARLY)))
+    assert up.returncode == 2
+    assert '"xen"' in up.stderr and "engines: qemu, auto" in up.stderr
+
+
 def test_socket_path_that_does_not_fit_is_refused(runs, folder):
     runs.run_dir = folder / ("long-" * 20)
     up = runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, EARLY)))

@@ -38,4 +38,11 @@ expect bulkhead blk resize linux-a.disk --sh -- --shrink
 expect bulkhead stat --wa -- --watch
 expect bulkhead-net --soc -- --socket-path=
 expect bulkhead-blk --cache = -- writeback
+# What bulkhead has no program of is not offered.
+case " $(_bulkhead_words classes) " in
+*" fs "*)
+    echo "'bulkhead device' offers fs, which it has no program for"
+    failed=1
+    ;;
+esac
 exit $failed
