@@ -54,6 +54,19 @@ static void close_sockets(struct unit *unit)
     unit->listen_fd = unit->control_fd = -1;
 }
 
+/* vsock/ for the pairs of guests that talk, and in it DOMAIN.DEVICE/ for the programs of the host. */
+static int make_vsock_folders(const struct unit *unit)
+{
+    const struct bh_plan *plan = unit->system->plan;
+    const struct bh_plan_device *device = &plan->devices[unit->plan_index];
+    char name[2 * BH_PLAN_NAME_MAX + sizeof(vsock_folder) + 4];
+    snprintf(name, sizeof(name), "%s/%s.%s", vsock_folder, plan->domains[device->domain].name, device->name);
+    if ((mkdirat(unit->system->dir.fd, vsock_folder, 0700) && errno != EEXIST) ||
+        (mkdirat(unit->system->dir.fd, name, 0700) && errno != EEXIST))
+        return BH_ERR_IO;
+    return BH_OK;
+}
+
 /* New ones: nobody who connected to a backend that is gone for good waits in their queues. */
 static int make_sockets(struct unit *unit)
 {
@@ -61,9 +74,8 @@ static int make_sockets(struct unit *unit)
     const char *listen_name = device->socket;
     char control_name[UNIT_NAME_MAX + 8];
     close_sockets(unit);
-    if (!strcmp(device->class_name, "vsock") && mkdirat(unit->system->dir.fd, vsock_folder, 0700) &&
-        errno != EEXIST) {
-        snprintf(unit->why, sizeof(unit->why), "the folder %s cannot be made: %s", vsock_folder,
+    if (!strcmp(device->class_name, "vsock") && make_vsock_folders(unit)) {
+        snprintf(unit->why, sizeof(unit->why), "its folder in %s cannot be made: %s", vsock_folder,
                  strerror(errno));
         return BH_ERR_IO;
     }
@@ -148,19 +160,21 @@ static char **foreign_words(const struct bh_plan_device *device)
 }
 
 /*
- * In the folder, which has nothing else in it, the devices of guests that may talk find each other, and the host's
- * programs the guest (vsock/DOMAIN.DEVICE) unless the description names another place. Relative: the run directory is
- * every device's working directory.
+ * In the folder, the devices of guests that may talk find each other, each pair in a folder that only they see; and
+ * the host's programs find the guest (vsock/DOMAIN.DEVICE/host) unless the description names another place. So a
+ * process that a guest took over reaches nobody that the guest may not reach. Relative: the run directory is every
+ * device's working directory.
  */
 static size_t vsock_words(const struct bh_plan *plan, const struct bh_plan_device *device, char **words)
 {
     size_t count = 0;
     if (strcmp(device->class_name, "vsock"))
         return 0;
-    if (asprintf(&words[count], "--sibling-dir=%s", vsock_folder) >= 0)
+    if (bh_plan_option_value(device, "peer") &&
+        asprintf(&words[count], "--sibling-dir=%s", vsock_folder) >= 0)
         count++;
     if (!bh_plan_option_value(device, "host-path") &&
-        asprintf(&words[count], "--host-path=%s/%s.%s", vsock_folder, plan->domains[device->domain].name,
+        asprintf(&words[count], "--host-path=%s/%s.%s/host", vsock_folder, plan->domains[device->domain].name,
                  device->name) >= 0)
         count++;
     return count;

@@ -68,8 +68,9 @@ static int open_private(const char *path, struct bh_diag_sink *sink, int *fd)
     return BH_OK;
 }
 
-/* Files, sockets, and one level of folders; the lock is last, so that nobody else takes a half-removed directory. */
-static void empty(int dir_fd, const char *keep)
+enum { FOLDER_LEVELS = 2 };
+/* Files, sockets, and `levels` of folders; the lock is last, so that nobody else takes a half-removed directory. */
+static void empty(int dir_fd, const char *keep, unsigned levels)
 {
     const int again = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = again >= 0 ? fdopendir(again) : NULL;
@@ -81,11 +82,12 @@ static void empty(int dir_fd, const char *keep)
         if (!unlinkat(dir_fd, entry->d_name, 0))
             continue;
         const int below = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (below >= 0 && keep) {
-            empty(below, NULL);
-            close(below);
+        if (below >= 0 && levels > 0) {
+            empty(below, NULL, levels - 1);
             unlinkat(dir_fd, entry->d_name, AT_REMOVEDIR);
         }
+        if (below >= 0)
+            close(below);
     }
     if (list)
         closedir(list);
@@ -142,7 +144,7 @@ int bh_run_dir_open(struct bh_run_dir *dir, const char *base, const char *system
               : errno == ENOENT ? BH_ERR_AGAIN
                                 : BH_ERR_IO;
         if (!err && still_in_place(dir)) {
-            empty(dir->fd, "lock");
+            empty(dir->fd, "lock", FOLDER_LEVELS);
             return BH_OK;
         }
         bh_run_dir_close(dir);
@@ -164,7 +166,7 @@ void bh_run_dir_close(struct bh_run_dir *dir)
 
 void bh_run_dir_remove(struct bh_run_dir *dir)
 {
-    empty(dir->fd, "lock");
+    empty(dir->fd, "lock", FOLDER_LEVELS);
     unlinkat(dir->fd, "lock", 0);
     rmdir(dir->path);
     bh_run_dir_close(dir);

@@ -152,11 +152,13 @@ static int dial_socket(struct bh_vsock_call *call, int *connecting)
 {
     const struct bh_vsock_host_setup *setup = &call->host->setup;
     const uint32_t port = call->end.conn->peer_port;
-    char path[BH_VSOCK_PATH_MAX + 64];
+    char path[BH_VSOCK_PATH_MAX + 64], pair[BH_VSOCK_PAIR_MAX];
 
     *connecting = 0;
+    bh_vsock_pair_name(setup->guest_cid, call->peer_cid, pair);
     if (call->peer_cid != VIRTIO_VSOCK_CID_HOST)
-        snprintf(path, sizeof(path), "%s/%u-%u", setup->sibling_dir, setup->guest_cid, call->peer_cid);
+        snprintf(path, sizeof(path), "%s/%s/%u-%u", setup->sibling_dir, pair, setup->guest_cid,
+                 call->peer_cid);
     else if (setup->forward_cid)
         return bh_vsock_dial_host(setup->forward_cid, port, call->type, connecting);
     else if (setup->path)

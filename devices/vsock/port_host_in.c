@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HELLO_MS     30000u /* a person may be typing it */
@@ -217,6 +218,27 @@ static char *text(const char *format, ...)
     return line;
 }
 
+void bh_vsock_pair_name(uint32_t a, uint32_t b, char name[BH_VSOCK_PAIR_MAX])
+{
+    snprintf(name, BH_VSOCK_PAIR_MAX, "%u-%u", a < b ? a : b, a < b ? b : a);
+}
+
+/* The pair's folder stays when we end: the sibling may be about to listen in it. */
+static int listen_sibling(struct bh_vsock_host *host, uint32_t peer)
+{
+    const struct bh_vsock_host_setup *setup = &host->setup;
+    char pair[BH_VSOCK_PAIR_MAX];
+
+    bh_vsock_pair_name(peer, setup->guest_cid, pair);
+    char *folder = text("%s/%s", setup->sibling_dir, pair);
+    if (!folder)
+        return BH_ERR_NOMEM;
+    (void)mkdir(folder, 0700); /* when it cannot be, listening says so */
+    char *path = text("%s/%u-%u", folder, peer, setup->guest_cid);
+    free(folder);
+    return listen_path(host, path, SOCK_STREAM, peer);
+}
+
 int bh_vsock_listen(struct bh_vsock_host *host)
 {
     const struct bh_vsock_host_setup *setup = &host->setup;
@@ -230,8 +252,7 @@ int bh_vsock_listen(struct bh_vsock_host *host)
     if (!err && setup->path && setup->seqpacket)
         err = listen_path(host, text("%s.seqpacket", setup->path), SOCK_SEQPACKET, VIRTIO_VSOCK_CID_HOST);
     for (size_t i = 0; !err && i < setup->peer_count; i++)
-        err = listen_path(host, text("%s/%u-%u", setup->sibling_dir, setup->peers[i], setup->guest_cid),
-                          SOCK_STREAM, setup->peers[i]);
+        err = listen_sibling(host, setup->peers[i]);
     for (size_t i = 0; !err && i < setup->forward_port_count; i++)
         err = listen_forward(host, setup->forward_ports[i]);
     if (err)

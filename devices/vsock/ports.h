@@ -21,8 +21,9 @@ struct bh_vsock_host_setup {
     const char *path;
     bool seqpacket;
     /*
-     * FOLDER/A-B, where B's device listens for connections of the guest with CID A. The name alone says who asks: who
-     * may open it is the file system's business. NULL: no siblings.
+     * FOLDER/PAIR/A-B, where B's device listens for connections of the guest with CID A. The name alone says who asks:
+     * who may open it is the file system's business. Each pair has a folder of its own, named by bh_vsock_pair_name
+     * and made by who comes first, so that nobody else needs sight of it. NULL: no siblings.
      */
     const char *sibling_dir;
     const uint32_t *peers; /* CIDs of the siblings that may be reached and may reach us */
@@ -34,6 +35,10 @@ struct bh_vsock_host_setup {
     const uint32_t *forward_ports; /* of the host's: they lead to the guest's port of that number */
     size_t forward_port_count;
 };
+
+enum { BH_VSOCK_PEERS_MAX = 256, BH_VSOCK_PAIR_MAX = 24 }; /* siblings of a device; bytes of a pair's name */
+/* "LOWER-HIGHER", the same on both sides. */
+void bh_vsock_pair_name(uint32_t a, uint32_t b, char name[BH_VSOCK_PAIR_MAX]);
 
 /* What is wrong was said on `sink`: BH_ERR_RANGE: a path is too long; BH_ERR_NOENT, _ACCESS, _BUSY, _IO: a socket
  * cannot be made; BH_ERR_UNSUPPORTED: no AF_VSOCK; BH_ERR_NOMEM. */

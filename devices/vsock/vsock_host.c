@@ -91,6 +91,10 @@ static int check_peers(const struct bh_vsock_values *v, const uint32_t *peers, s
                  "peer needs a folder in which siblings find each other");
         return BH_ERR_INVAL;
     }
+    if (v->peer.count > BH_VSOCK_PEERS_MAX) {
+        bh_error(sink, NULL, NULL, "peer: a guest has at most %d peers", BH_VSOCK_PEERS_MAX);
+        return BH_ERR_INVAL;
+    }
     for (size_t i = 0; i < v->peer.count; i++) {
         bool again = peers[i] == v->guest_cid;
         for (size_t k = 0; k < i; k++)
@@ -176,13 +180,17 @@ static int create(struct bh_loop *loop, struct bh_mem *mem, const void *values, 
     return BH_OK;
 }
 
-/* The folders of the sockets that connections come and go by, and AF_VSOCK where it is forwarded to. */
+/* The folders of the sockets that connections come and go by, each pair's alone; and AF_VSOCK where it is forwarded to. */
 static void sandbox(const void *values, struct bh_sandbox *sandbox)
 {
     const struct bh_vsock_values *v = values;
 
     bh_sandbox_folder(sandbox, v->host_path);
-    bh_sandbox_path(sandbox, v->sibling_dir, true);
+    for (size_t i = 0; i < v->peer.count; i++) { /* create has checked them */
+        char pair[BH_VSOCK_PAIR_MAX];
+        bh_vsock_pair_name((uint32_t)strtoul(v->peer.items[i], NULL, 0), (uint32_t)v->guest_cid, pair);
+        bh_sandbox_below(sandbox, v->sibling_dir, pair);
+    }
     sandbox->network = v->forward_cid != 0;
 }
 

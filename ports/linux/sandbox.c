@@ -86,8 +86,8 @@ static bool take_sight(struct sight *sight, const struct bh_sandbox_sight *wante
                                                 (wanted->writable ? 0 : MOUNT_ATTR_RDONLY)};
     struct stat file;
     const bool absolute = wanted->path[0] == '/';
-    const int length = snprintf(sight->path, sizeof(sight->path), "%s%s%s", absolute ? "" : cwd,
-                                absolute ? "" : "/", wanted->path);
+    const int length = snprintf(sight->path, sizeof(sight->path), "%s%s%s%s%s", absolute ? "" : cwd,
+                                absolute ? "" : "/", wanted->path, wanted->name[0] ? "/" : "", wanted->name);
     sight->mount = -1;
     if (length >= (int)sizeof(sight->path))
         return true;

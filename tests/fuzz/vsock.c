@@ -82,7 +82,7 @@ static void bed_open(struct bed *bed, uint8_t set_up)
     BH_ASSERT(bh_vsock_port_host_create(bed->loop, &host, &bed->sink, &bed->port) == BH_OK);
     bed->listeners[0] = bh_vsock_listen_path(name(bed, "v_1"), SOCK_STREAM);
     bed->listeners[1] = bh_vsock_listen_path(name(bed, "v_2"), SOCK_SEQPACKET);
-    bed->listeners[2] = bh_vsock_listen_path(name(bed, "3-4"), SOCK_STREAM);
+    bed->listeners[2] = bh_vsock_listen_path(name(bed, "3-4/3-4"), SOCK_STREAM);
     for (unsigned i = 0; i < PROGRAMS; i++)
         bed->programs[i] = -1;
     const struct bh_vsock_memory memory = {bed->conns, CONNS, bed->buckets, 4};
@@ -99,7 +99,7 @@ static void bed_open(struct bed *bed, uint8_t set_up)
 
 static void bed_close(struct bed *bed)
 {
-    static const char *const names[] = {"v_1", "v_2", "3-4"};
+    static const char *const names[] = {"v_1", "v_2", "3-4/3-4"};
 
     class_rig_close(&bed->rig);
     BH_ASSERT(bed->vsock.used_count == 0 && bed->vsock.awaited == 0);
@@ -113,7 +113,7 @@ static void bed_close(struct bed *bed)
             close(bed->programs[i]);
     }
     bh_loop_destroy(bed->loop);
-    BH_ASSERT(rmdir(bed->dir) == 0);
+    BH_ASSERT(rmdir(name(bed, "3-4")) == 0 && rmdir(bed->dir) == 0);
 }
 
 /* --- the guest -------------------------------------------------------------------------------------------- */
@@ -183,7 +183,7 @@ static int *program_of(struct bed *bed, bool there)
 
 static void program_comes(struct bed *bed)
 {
-    static const char *const paths[] = {"v", "v.seqpacket", "4-3"};
+    static const char *const paths[] = {"v", "v.seqpacket", "3-4/4-3"};
     uint8_t how = take() % 6;
     int *program = program_of(bed, false), fd;
 

@@ -399,7 +399,8 @@ def test_guests_of_one_description_talk(many, folder):
     try:
         up = runs.run("up", "--detach", description(folder, "pair", *domains))
         assert up.returncode == 0, up.stderr
-        assert (runs.run_dir / "pair" / "vsock" / "linux-a.vsock").is_socket()
+        assert (runs.run_dir / "pair" / "vsock" / "linux-a.vsock" / "host").is_socket()
+        assert {path.name for path in (runs.run_dir / "pair" / "vsock" / "3-4").iterdir()} == {"3-4", "4-3"}
         logs = [runs.start("logs", "--follow", name) for name in ("linux-a", "linux-b")]
         for log in logs:  # the system ends with its last domain, and the logs with it
             said = log.communicate(timeout=60)[0]

@@ -33,6 +33,7 @@ struct bed {
     struct bh_diag_sink sink;
     struct bh_vsock_port *ports[2];
     struct vsock_rig rigs[2];
+    bool paired;
     unsigned count;
 };
 
@@ -58,6 +59,7 @@ static struct bed *bed_new(unsigned count, bool allowed)
     assert_non_null(mkdtemp(bed->dir));
     bed->sink.emit = ignore;
     bed->count = count;
+    bed->paired = allowed;
     assert_int_equal(bh_loop_create(&bed->loop), BH_OK);
     for (unsigned i = 0; i < count; i++) {
         snprintf(bed->paths[i], sizeof(bed->paths[i]), "%s/%u", bed->dir, i);
@@ -82,7 +84,9 @@ static void bed_free(struct bed *bed)
         bh_vsock_port_host_destroy(bed->ports[i]);
     }
     bh_loop_destroy(bed->loop);
-    assert_int_equal(rmdir(bed->dir), 0); /* nothing is left in it */
+    if (bed->paired)
+        assert_int_equal(rmdir(path_in(bed, "3-4")), 0); /* both their sockets are gone */
+    assert_int_equal(rmdir(bed->dir), 0);                /* nothing is left in it */
     free(bed);
 }
 

@@ -21,13 +21,14 @@
 #include <bulkhead/impl/diag.h>
 #include <stdbool.h>
 
-enum { BH_SANDBOX_PATHS_MAX = 72 }; /* the links of the largest switch, and a little */
+enum { BH_SANDBOX_PATHS_MAX = 272 }; /* the peers of a vsock that has most, and a little */
 
 /* A file or folder that can be opened afterwards. One that is not there is left out. */
 struct bh_sandbox_sight {
     const char *path;
     bool writable;
-    bool folder; /* not it, but the folder that it is in */
+    bool folder;   /* not it, but the folder that it is in */
+    char name[24]; /* not it, but what has this name in it; "": it */
 };
 
 struct bh_sandbox {
@@ -39,6 +40,8 @@ struct bh_sandbox {
 
 /* One more path that can be opened; NULL adds nothing. */
 void bh_sandbox_path(struct bh_sandbox *sandbox, const char *path, bool writable);
+/* Of a folder, one folder in it alone, writable; `name` is shorter than 24 bytes and copied. */
+void bh_sandbox_below(struct bh_sandbox *sandbox, const char *path, const char *name);
 /* The folder that `path` is in, where it is made, renamed or removed later; NULL adds nothing. */
 void bh_sandbox_folder(struct bh_sandbox *sandbox, const char *path);
 
