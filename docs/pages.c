@@ -207,7 +207,8 @@ static void completion(void)
         if (!(*verb)->class)
             continue;
         printf("    %s-verbs) echo \"", (*verb)->name);
-        for (const struct bh_class_verb *of_class = (*verb)->class->verbs; of_class->name; of_class++)
+        for (const struct bh_class_verb *of_class = (*verb)->class->verbs; of_class && of_class->name;
+             of_class++)
             printf("%s ", of_class->name);
         printf("\";;\n");
     }

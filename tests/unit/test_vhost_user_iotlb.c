@@ -142,7 +142,9 @@ static void a_long_random_history_agrees_with_a_plain_model(void **state)
         iotlb->asked_count = 0;
         if (bh_vu_iotlb_translate(iotlb, &table, (uint64_t)page * PAGE + 5, 7, 1, &span) == BH_MEM_HERE) {
             assert_true(model[page] & 1);
-            assert_ptr_equal(span.host, memory_b + (model[page] & ~UINT64_C(3)) - 0x90000 + 5);
+            /* The table says that the region is larger than the array that stands for it here. */
+            assert_int_equal((uintptr_t)span.host,
+                             (uintptr_t)memory_b + (model[page] & ~UINT64_C(3)) - 0x90000 + 5);
         } else if (model[page] & 1) {
             forgotten++; /* only ever what had to make room, or was cut */
         }

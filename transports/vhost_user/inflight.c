@@ -128,7 +128,7 @@ static void *area_of(struct bh_vhost_user *server, unsigned index, size_t *size)
 static int find_ring(struct bh_device *dev, const struct bh_virtq_setup *setup, bool packed, void **ring)
 {
     const bh_daddr_t at = packed ? setup->desc : setup->device;
-    const uint64_t bytes = packed ? 16u * setup->size : 6u + 8u * (uint64_t)setup->size;
+    const uint64_t bytes = packed ? (uint64_t)16 * setup->size : 6u + 8u * (uint64_t)setup->size;
     struct bh_mem_span span = {0};
     struct bh_mem_view view;
     enum bh_mem_result found;
