@@ -59,7 +59,7 @@ static int make_vsock_folders(const struct unit *unit)
 {
     const struct bh_plan *plan = unit->system->plan;
     const struct bh_plan_device *device = &plan->devices[unit->plan_index];
-    char name[2 * BH_PLAN_NAME_MAX + sizeof(vsock_folder) + 4];
+    char name[sizeof(vsock_folder) + sizeof(unit->name) + 2];
     snprintf(name, sizeof(name), "%s/%s.%s", vsock_folder, plan->domains[device->domain].name, device->name);
     if ((mkdirat(unit->system->dir.fd, vsock_folder, 0700) && errno != EEXIST) ||
         (mkdirat(unit->system->dir.fd, name, 0700) && errno != EEXIST))
