@@ -180,10 +180,10 @@ def test_host_port_that_is_taken_fails_up_in_words(runs, folder):
 
 def test_domain_that_is_not_ready_in_time_fails_up_and_leaves_nothing(runs, folder):
     body = 'bulkhead,ready-pattern = "never said"; bulkhead,ready-timeout = "2s"; console { compatible = "bulkhead,console"; };'
-    began = time.monotonic()
     up = runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, body, policy="on-failure")))
     assert up.returncode == 1
-    assert time.monotonic() - began < 20, "tried once, whatever the policy says of a domain that was ready"
+    # Tried once, whatever the policy says of a domain that was ready before.
+    assert "started again" not in up.stdout + up.stderr
     assert 'linux-a is not ready: "never said" did not come out of its console within 2.0 s' in up.stderr
     assert re.search(r"^\[ +\d+\.\d+\] ", up.stderr, re.MULTILINE), "the end of its log is shown"
     assert runs.left(2) == []
