@@ -4,28 +4,16 @@
  * the suite's own program, bulkhead-conform, whose options it takes.
  */
 #include "cli/verb.h"
-#include "daemon/daemon.h"
 
-#include <bulkhead/impl/diag.h>
-#include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 static int run(const struct bh_verb *verb, int argc, char **argv)
 {
-    char program[4096];
     if (argc < 2) {
         bh_help_verb(verb, STDERR_FILENO);
         return BH_EXIT_USAGE;
     }
-    if (bh_program_find("conform", program, sizeof(program))) {
-        bh_error(NULL, NULL, "install it beside this command, or name its folder by BULKHEAD_LIBEXEC",
-                 "there is no program bulkhead-conform");
-        return BH_EXIT_MISSING;
-    }
-    execv(program, argv);
-    bh_error(NULL, NULL, NULL, "%s cannot be started: %s", program, strerror(errno));
-    return BH_EXIT_MISSING;
+    return bh_verb_become("conform", argv);
 }
 
 const struct bh_verb bh_verb_conform = {

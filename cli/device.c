@@ -5,9 +5,7 @@
  */
 #include "cli/plan_classes.h"
 #include "cli/verb.h"
-#include "daemon/daemon.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,21 +47,13 @@ static bool is_class(const char *word)
 
 static int run(const struct bh_verb *verb, int argc, char **argv)
 {
-    char program[4096];
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         show_help(verb, argc < 2 ? STDERR_FILENO : STDOUT_FILENO);
         return argc < 2 ? BH_EXIT_USAGE : BH_EXIT_OK;
     }
     if (!is_class(argv[1]))
         return no_such_class(argv[1]);
-    if (bh_program_find(argv[1], program, sizeof(program))) {
-        bh_error(NULL, NULL, "install it beside this command, or name its folder by BULKHEAD_LIBEXEC",
-                 "there is no program bulkhead-%s", argv[1]);
-        return BH_EXIT_MISSING;
-    }
-    execv(program, argv + 1);
-    bh_error(NULL, NULL, NULL, "%s cannot be started: %s", program, strerror(errno));
-    return BH_EXIT_MISSING;
+    return bh_verb_become(argv[1], argv + 1);
 }
 
 const struct bh_verb bh_verb_device = {

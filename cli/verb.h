@@ -49,6 +49,12 @@ const struct bh_verb *bh_verb_find(const char *name);
 int bh_verb_parse(const struct bh_verb *verb, int argc, char **argv, void *target, const char **words,
                   size_t least, size_t most, size_t *word_count) BH_MUST_USE;
 
+/*
+ * Become the program bulkhead-NAME with `argv`, whose first word it ignores. Returns only when it cannot: BH_EXIT_MISSING,
+ * and why has been said.
+ */
+int bh_verb_become(const char *name, char **argv);
+
 /* The general help, or a verb's, on fd. */
 void bh_help_all(int fd);
 void bh_help_verb(const struct bh_verb *verb, int fd);
