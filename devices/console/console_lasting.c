@@ -7,14 +7,9 @@
  * an order that a successor can tell, of each chain in flight, how much of it has been done.
  */
 #include "devices/console/console.h"
+#include <bulkhead/impl/class.h>
 
 #define LASTING_MAGIC 0x4c4f4342u /* "BCOL" */
-
-/* The one who reads this does so after our death: the compiler alone could change the order of stores. */
-static void store_in_order(void)
-{
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
 
 static uint64_t taken(const struct bh_console_channel *channel)
 {
@@ -67,9 +62,9 @@ void bh_console_begin_chain(struct bh_console_channel *channel)
         return; /* a driver that gives one id twice: its own text comes twice */
     chains->chain[at].start = taken(channel) - channel->tx_offset;
     chains->chain[at].id = chain->id;
-    store_in_order();
+    bh_lasting_order();
     chains->count = at + 1;
-    store_in_order();
+    bh_lasting_order();
 }
 
 /* Forget what was begun but for the chains that are still to be pushed, here or when they come again. */
@@ -80,7 +75,7 @@ void bh_console_forget_pushed(struct bh_console_channel *channel)
     const uint32_t next = !(channel->last->current & 1u), count = begun_count(chains);
     struct bh_console_begun *kept = &channel->last->begun[next];
 
-    store_in_order();
+    bh_lasting_order();
     kept->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         bool wanted = bh_virtq_comes_again(q, (uint16_t)chains->chain[i].id);
@@ -90,9 +85,9 @@ void bh_console_forget_pushed(struct bh_console_channel *channel)
         if (wanted)
             kept->chain[kept->count++] = chains->chain[i];
     }
-    store_in_order();
+    bh_lasting_order();
     channel->last->current = next;
-    store_in_order();
+    bh_lasting_order();
 }
 
 static void tell_given(struct bh_console_channel *channel, uint64_t given)
@@ -114,7 +109,7 @@ void bh_console_settle_former(struct bh_console_channel *channel, const struct b
     channel->rx_unsettled = false;
     if (last->rx_pending && !bh_virtq_comes_again(q, (uint16_t)last->rx_id))
         tell_given(channel, last->rx_given);
-    store_in_order();
+    bh_lasting_order();
     last->rx_pending = 0;
 }
 
@@ -182,13 +177,13 @@ void bh_console_publish_input(struct bh_console_channel *channel, struct bh_virt
         given += chains[i]->written;
     last->rx_id = chains[0]->id;
     last->rx_given = given;
-    store_in_order();
+    bh_lasting_order();
     last->rx_pending = 1;
-    store_in_order();
+    bh_lasting_order();
     bh_virtq_push(q, chains, count);
-    store_in_order();
+    bh_lasting_order();
     tell_given(channel, given);
-    store_in_order();
+    bh_lasting_order();
     last->rx_pending = 0;
-    store_in_order();
+    bh_lasting_order();
 }

@@ -18,6 +18,7 @@
  * #syscalls read write sendmmsg recvmmsg
  */
 #include "devices/console/terminal.h"
+#include <bulkhead/impl/class.h>
 
 #include <errno.h>
 #include <string.h>
@@ -32,12 +33,6 @@ static struct bh_terminal *terminal_of(struct bh_console_port *port)
 static void hang_up(struct bh_terminal *terminal);
 
 #define LASTING_MAGIC 0x4d524554u /* "TERM" */
-
-/* The one who reads this does so after our death: the compiler alone could change the order of stores. */
-static void store_in_order(void)
-{
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
 
 /* --- counts ----------------------------------------------------------------------------------------------
  */
@@ -56,9 +51,9 @@ static struct mmsghdr *next_move(struct bh_terminal_moves *moves, void *bytes, s
     moves->move[next].part = (struct iovec){.iov_base = bytes, .iov_len = len};
     moves->move[next].call =
         (struct mmsghdr){.msg_hdr = {.msg_iov = &moves->move[next].part, .msg_iovlen = 1}};
-    store_in_order();
+    bh_lasting_order();
     moves->current = next;
-    store_in_order();
+    bh_lasting_order();
     return &moves->move[next].call;
 }
 
@@ -174,7 +169,7 @@ static size_t put_out(struct bh_terminal *terminal, const uint8_t *from, size_t 
         memcpy(&last->out[tail], from + done, part);
         if (terminal->log)
             bh_console_log_write(terminal->log, &last->out[tail], part);
-        store_in_order();
+        bh_lasting_order();
         last->progress.taken += part;
         done += part;
     }

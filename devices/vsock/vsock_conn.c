@@ -15,9 +15,7 @@
  * credit is on none, so that a reader that has stopped takes nothing from the others.
  */
 #include "devices/vsock/vsock_impl.h"
-
-#define BARRIER()                                                                                            \
-    __atomic_signal_fence(__ATOMIC_SEQ_CST) /* who reads after a kill sees what was stored before it */
+#include <bulkhead/impl/class.h>
 
 static uint32_t mix(uint32_t x)
 {
@@ -69,7 +67,7 @@ static void remember(struct bh_vsock *vsock, const struct bh_vsock_conn *conn)
     record->guest_port = conn->guest_port;
     record->peer_cid = conn->peer_cid;
     record->peer_port = conn->peer_port;
-    BARRIER();
+    bh_lasting_order();
     record->type = conn->type;
 }
 
@@ -77,7 +75,7 @@ static void forget(struct bh_vsock *vsock, size_t index)
 {
     if (vsock->last)
         vsock->last[index].type = 0;
-    BARRIER();
+    bh_lasting_order();
 }
 
 struct bh_vsock_conn *bh_vsock_add(struct bh_vsock *vsock, uint8_t type, uint32_t guest_port,

@@ -10,7 +10,6 @@
 #include <bulkhead/impl/inflight.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +21,6 @@
 #define STATE_NAME "vu-state"
 #define ID_PREFIX  "vu-"
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW)
-
-/* What is stored before this is in the memfd before what is stored after it; the only reader comes after our death. */
-static void store_in_order(void)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-}
 
 /* --- system calls that leave a trace --------------------------------------------------------------------- */
 
@@ -57,9 +50,9 @@ struct mmsghdr *bh_vu_next_move(struct bh_vu_moves *moves, uint8_t *bytes, uint3
     move->fd_count = fd_count;
     move->part = (struct iovec){.iov_base = bytes, .iov_len = len};
     move->call = (struct mmsghdr){.msg_hdr = {.msg_iov = &move->part, .msg_iovlen = 1}};
-    store_in_order();
+    bh_lasting_order();
     moves->current = next;
-    store_in_order();
+    bh_lasting_order();
     return &move->call;
 }
 
@@ -108,7 +101,7 @@ static void spoil(struct bh_vhost_user *server, const char *why)
     struct bh_vu_journal *journal = &server->journal;
     journal->spoilt = true;
     journal->page->image[0].flags = journal->page->image[1].flags = 0;
-    store_in_order();
+    bh_lasting_order();
     while (journal->kept_count)
         drop_at(journal, journal->kept_count - 1);
     bh_vu_say(server, "%s: this connection will not outlive this process", why);
@@ -204,9 +197,9 @@ void bh_vu_journal_commit(struct bh_vhost_user *server)
     image->out.size = wire->reply_size;
     image->out.fd_id = wire->reply_fd_id;
     wire->reply_size = 0;
-    store_in_order();
+    bh_lasting_order();
     page->current = next;
-    store_in_order();
+    bh_lasting_order();
     if (bh_vu_journal_keeps(journal))
         sweep(server);
 }

@@ -68,6 +68,15 @@ struct bh_class {
     void (*lasting)(struct bh_device *dev, void *area, bool left);
 };
 
+/*
+ * What is stored before this is in lasting memory before what is stored after it. Its only reader comes after our death,
+ * when the kernel has every store that was made: the compiler alone could change their order.
+ */
+static inline void bh_lasting_order(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 /* VERSION_1, both rings and all that core does for every class. */
 struct bh_features bh_class_ring_features(void);
 
