@@ -18,6 +18,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "testbeds"), str(TOP / "tests" / "system")]
 
 from beds import FULL, QEMUS, Programs, backend_program  # noqa: E402 (the path must be set first)
+from systems import Runs  # noqa: E402
 
 
 @pytest.fixture
@@ -25,6 +26,14 @@ def folder():
     path = Path(tempfile.mkdtemp(prefix="bh-t."))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def runs(folder):
+    """The command, with a run and a state directory of the test's own; what it left running is ended."""
+    made = Runs(folder)
+    yield made
+    made.end()
 
 
 @pytest.fixture

@@ -5,16 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from systems import CONSOLE, Runs, description, domain
+from systems import CONSOLE, description, domain
 
 VIRTIOFSD = Path("/usr/lib/qemu/virtiofsd")
-
-
-@pytest.fixture
-def runs(folder):
-    made = Runs(folder)
-    yield made
-    made.end()
 
 
 def pid_of(runs, name):

@@ -4,22 +4,14 @@ import os
 import random
 import time
 
-import pytest
 from beds import FULL
-from systems import EARLY, Runs, description, domain
+from systems import EARLY, description, domain
 
 KILLS = 100 if FULL else 9
 SEED = int(os.environ.get("BULKHEAD_SEED", "1"))
 DEVICES = """rng { compatible = "bulkhead,rng"; };
              disk { compatible = "bulkhead,blk"; blk-file = "state:disk.img"; bulkhead,create-size = "4M"; };
              net { compatible = "bulkhead,net"; };"""
-
-
-@pytest.fixture
-def runs(folder):
-    made = Runs(folder)
-    yield made
-    made.end()
 
 
 def kill_one(runs, dice, command=None):

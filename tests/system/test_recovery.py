@@ -18,7 +18,7 @@ import pytest
 from bedlib import pieces
 from beds import BUILD, FULL, QEMUS, RING_PACKED, run_qemu, vhost_user
 from keeper import Keeper
-from systems import CONSOLE, Runs, description, domain
+from systems import CONSOLE, description, domain
 from test_iommu import ACCESS_PLATFORM
 from test_net import host  # noqa: F401 (a fixture)
 
@@ -277,13 +277,6 @@ class Shell(threading.Thread):
                 return False
             self.said += text
         return True
-
-
-@pytest.fixture
-def runs(folder):
-    made = Runs(folder)
-    yield made
-    made.end()
 
 
 def install(runs, libexec, programs):

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import pytest
-from systems import CONSOLE, Runs, description, domain
+from systems import CONSOLE, description, domain
 
 DISK = 'disk { compatible = "bulkhead,blk"; ram-size = "16M"; features = "-packed"; };'
 
@@ -21,13 +21,6 @@ import json, sys
 from prometheus_client.parser import text_string_to_metric_families
 print(json.dumps([[s.name, s.labels, s.value] for f in text_string_to_metric_families(sys.stdin.read()) for s in f.samples]))
 """
-
-
-@pytest.fixture
-def runs(folder):
-    made = Runs(folder)
-    yield made
-    made.end()
 
 
 @pytest.fixture

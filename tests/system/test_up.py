@@ -13,14 +13,7 @@ import time
 
 import pytest
 from beds import BUILD
-from systems import CONSOLE, EARLY, Runs, description, domain
-
-
-@pytest.fixture
-def runs(folder):
-    made = Runs(folder)
-    yield made
-    made.end()
+from systems import CONSOLE, EARLY, description, domain
 
 
 def until_ready(up):
