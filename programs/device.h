@@ -41,10 +41,4 @@ int bh_features_parse(const char *text, struct bh_features *withheld) BH_MUST_US
 int bh_features_check(const char *text, struct bh_diag_sink *sink,
                       const struct bh_diag_where *where) BH_MUST_USE;
 
-/*
- * A listening Unix stream socket at `path`. A socket file that nobody listens on any more is replaced, one in use is
- * not. `ours_alone`: no other user may connect. BH_ERR_INVAL, _BUSY, _IO; what is wrong was said.
- */
-int bh_socket_listen(const char *path, bool ours_alone, struct bh_diag_sink *sink, int *fd) BH_MUST_USE;
-
 #endif

@@ -9,45 +9,25 @@
 
 #include <bulkhead/impl/diag.h>
 #include <bulkhead/impl/notify.h>
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 enum { AGAIN_MS = 250 };
 
 int bh_connector_init(struct bh_connector *connector, struct bh_loop *loop, const char *path,
                       void (*connected)(struct bh_connector *connector, int fd))
 {
-    const struct bh_diag_where where = {.file = path};
+    struct sockaddr_un address;
     *connector = (struct bh_connector){.loop = loop, .path = path, .connected = connected};
-    if (*path && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path))
-        return BH_OK;
-    bh_error(NULL, &where, "a socket's path has at most 107 bytes", "the socket's path is %s",
-             *path ? "too long" : "empty");
-    return BH_ERR_INVAL;
-}
-
-/* A connection to a Unix socket is there at once or not at all. */
-static int try_once(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    memcpy(address.sun_path, path, strlen(path));
-    if (fd < 0 || !connect(fd, (const struct sockaddr *)&address, sizeof(address)))
-        return fd;
-    const int err = errno;
-    close(fd);
-    errno = err;
-    return -1;
+    return bh_unix_address(&address, path) ? bh_unix_complain(path, errno, NULL, NULL) : BH_OK;
 }
 
 static void ask(struct bh_loop_timer *timer)
 {
     struct bh_connector *connector = BH_LOOP_OWNER(timer, struct bh_connector, again);
     const struct bh_diag_where where = {.file = connector->path};
-    const int fd = try_once(connector->path);
+    const int fd = bh_unix_connect(connector->path, SOCK_STREAM | SOCK_NONBLOCK);
     if (fd >= 0) {
         connector->said = 0;
         connector->connected(connector, fd);

@@ -18,7 +18,7 @@ struct bh_connector {
     int said;   /* the errno that was told last, so that it is told once; 0: none */
 };
 
-/* BH_ERR_INVAL: a path that no socket can have, which is said. */
+/* BH_ERR_RANGE, BH_ERR_INVAL: a path that no socket can have, which is said. */
 int bh_connector_init(struct bh_connector *connector, struct bh_loop *loop, const char *path,
                       void (*connected)(struct bh_connector *connector, int fd)) BH_MUST_USE;
 /* Ask, a few times a second, until connector->connected is called, from the loop. */

@@ -11,6 +11,8 @@
 #include "programs/device_control.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/notify_keeper.h>
+#include <bulkhead/impl/unix_socket.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +27,8 @@ enum { PASSED_MAX = 1000 };
 
 /* How long a device may take to finish what is in flight when it is told to end. */
 enum { QUIET_MS = 5000 };
+
+enum { BACKLOG = 4 };
 
 #define NO_FD 0u /* 0, 1 and 2 are stdin, stdout and stderr */
 
@@ -205,7 +209,9 @@ static int open_one(const struct bh_device_process_values *values, bool control,
         return BH_ERR_INVAL;
     }
     if (path) {
-        err = bh_socket_listen(path, control, NULL, fd);
+        *fd = bh_unix_listen(path, SOCK_STREAM | SOCK_NONBLOCK, BACKLOG,
+                             BH_UNIX_REPLACE_STALE | (control ? BH_UNIX_OURS_ALONE : 0));
+        err = *fd < 0 ? bh_unix_complain(path, errno, NULL, NULL) : BH_OK;
         *made = !err;
     } else if (inherited != NO_FD) {
         err = take_inherited(fd_option, inherited, fd);

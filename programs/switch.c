@@ -11,6 +11,8 @@
 #include <bulkhead/impl/accept.h>
 #include <bulkhead/impl/notify.h>
 #include <bulkhead/impl/sandbox.h>
+#include <bulkhead/impl/unix_socket.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@
 #include <unistd.h>
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
-enum { STAT_BYTES = 65536 };
+enum { STAT_BYTES = 65536, BACKLOG = 4 };
 
 struct switch_values {
     struct bh_option_list ports;
@@ -292,9 +294,10 @@ static int open_all(struct process *process)
         process->sw.owner = &process->capture;
     }
     if (!err && process->values.stat) {
-        err = bh_socket_listen(process->values.stat, true, NULL, &fd);
-        if (!err)
-            err = bh_loop_fd_add(process->loop, &process->stat, fd, BH_LOOP_READ, asked);
+        fd = bh_unix_listen(process->values.stat, SOCK_STREAM | SOCK_NONBLOCK, BACKLOG,
+                            BH_UNIX_REPLACE_STALE | BH_UNIX_OURS_ALONE);
+        err = fd < 0 ? bh_unix_complain(process->values.stat, errno, NULL, NULL)
+                     : bh_loop_fd_add(process->loop, &process->stat, fd, BH_LOOP_READ, asked);
     }
     if (!err)
         err = bh_loop_signal_add(process->loop, &process->term, SIGTERM, terminated);
