@@ -106,8 +106,7 @@ static void add_net(struct args *args, const struct bh_qemu *qemu, const struct 
 {
     const char *mac = bh_plan_option_value(device, "mac");
     const char *text = bh_plan_option_value(device, "queue-pairs");
-    /* An old one adds each memory region once for every pair, which a back-end must refuse: it gets one. */
-    const unsigned long pairs = text && qemu->net_vectors ? strtoul(text, NULL, 0) : 1;
+    const unsigned long pairs = text ? strtoul(text, NULL, 0) : 1;
     add(args, "-netdev");
     add(args, "vhost-user,id=net%zu,chardev=dev%zu,queues=%lu", index, index, pairs);
     add(args, "-device");

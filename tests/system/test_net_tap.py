@@ -57,10 +57,10 @@ def test_tap_under_uml(programs, namespace, start, offload):
     judge(namespace, host, net, offload == "on", True)
 
 
-# 7.2 adds each memory region once for every pair of queues, which is refused: it has one.
+# 7.2 adds each memory region once for every pair of queues.
 @pytest.mark.parametrize("version,ring,pairs,offload", [
-    ("qemu-7.2", "split", 1, "on"), ("qemu-11", "packed", 4, "on"),
-    pytest.param("qemu-7.2", "packed", 1, "on", marks=pytest.mark.full),
+    ("qemu-7.2", "split", 4, "on"), ("qemu-11", "packed", 4, "on"),
+    pytest.param("qemu-7.2", "packed", 4, "on", marks=pytest.mark.full),
     pytest.param("qemu-7.2", "split", 1, "off", marks=pytest.mark.full),
     pytest.param("qemu-11", "split", 4, "off", marks=pytest.mark.full)])
 def test_tap_under_qemu(programs, namespace, start, version, ring, pairs, offload):

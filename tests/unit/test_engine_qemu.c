@@ -126,6 +126,7 @@ static void console_gets_queues_for_all_its_ports(void **state)
 static void net_gets_as_many_queues_as_its_backend(void **state)
 {
     const struct bh_qemu qemu = {.program = (char[]){"/q/qemu"}, .test_device = true, .net_vectors = true};
+    const struct bh_qemu old = {.program = (char[]){"qemu"}};
     struct bh_plan_option four[] = {{(char[]){"queue-pairs"}, (char[]){"4"}}};
     struct bh_plan_device *net = &plan.devices[2];
     const struct bh_plan_device former = *net;
@@ -139,6 +140,9 @@ static void net_gets_as_many_queues_as_its_backend(void **state)
     assert_int_equal(bh_qemu_argv(&qemu, &plan, 0, 3, &argv), BH_OK);
     assert_string_equal(value_of(argv, "-netdev", "vhost-user"), "vhost-user,id=net2,chardev=dev2,queues=4");
     assert_non_null(strstr(value_of(argv, "-device", "virtio-net"), ",mq=on"));
+    bh_qemu_argv_free(argv);
+    assert_int_equal(bh_qemu_argv(&old, &plan, 0, 3, &argv), BH_OK);
+    assert_string_equal(value_of(argv, "-netdev", "vhost-user"), "vhost-user,id=net2,chardev=dev2,queues=4");
     bh_qemu_argv_free(argv);
     *net = former;
 }

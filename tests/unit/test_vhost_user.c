@@ -357,7 +357,6 @@ static void a_region_goes_when_nothing_in_flight_uses_it(void **state)
     other.guest_address += 0x10000000;
     other.user_address += 0x10000000;
     assert_int_equal(change_region(&rig, VHOST_USER_ADD_MEM_REG, &other), 0);
-    assert_int_equal(change_region(&rig, VHOST_USER_ADD_MEM_REG, &other), 1); /* it overlaps itself */
     rig_start_ring(&rig, 0, 0);
     /* A buffer in the second region, held. */
     rig.device.hold = true;

@@ -5,6 +5,7 @@
 #include "tests/unit/vhost_user_rig.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, SLOTS = 509, MORE = SLOTS - 1 };
@@ -140,12 +141,68 @@ static void a_front_end_without_addresses_of_its_own(void **state)
     rig_close(&rig);
 }
 
+/* QEMU 7.2 has each pair of a net's queues tell each region, and take it away again. */
+static void a_region_told_again_is_counted(void **state)
+{
+    const unsigned queues = 128; /* as many as a device can have */
+    struct vhost_user_mem_region other;
+    struct rig rig;
+    int another_file;
+    (void)state;
+    rig_open(&rig, false, NULL);
+    rig_up(&rig, 0);
+    for (unsigned copy = 0; copy < queues; copy++)
+        assert_int_equal(ask(&rig, VHOST_USER_ADD_MEM_REG, 3), 0);
+    assert_int_equal(ask(&rig, VHOST_USER_ADD_MEM_REG, 3), 1);
+    assert_int_equal(rig.mem.table->count, 2);
+    /* Another part of the file, or another file, at the same addresses is no copy. */
+    other = (struct vhost_user_mem_region){0, region_of(&rig, 3)};
+    other.region.mmap_offset += PAGE;
+    assert_int_equal(rig_ask(&rig, VHOST_USER_ADD_MEM_REG, &other, sizeof(other), &rig.guest.fd, 1), 1);
+    other.region.mmap_offset -= PAGE;
+    another_file = memfd_create("another", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(another_file, (off_t)rig.guest.size), 0);
+    assert_int_equal(rig_ask(&rig, VHOST_USER_ADD_MEM_REG, &other, sizeof(other), &another_file, 1), 1);
+    close(another_file);
+    for (unsigned copy = 1; copy < queues; copy++)
+        assert_int_equal(ask(&rig, VHOST_USER_REM_MEM_REG, 3), 0);
+    add_buffer(&rig, 0, 3);
+    rig_pump(&rig);
+    assert_int_equal(rig_take(&rig, 0), 1);
+    assert_int_equal(rig.guest.host[region_of(&rig, 3).mmap_offset + 16], 0x5a);
+    assert_int_equal(ask(&rig, VHOST_USER_REM_MEM_REG, 3), 0);
+    assert_int_equal(rig.mem.table->count, 1);
+    assert_int_equal(ask(&rig, VHOST_USER_REM_MEM_REG, 3), 1);
+    rig_close(&rig);
+}
+
+/* SET_MEM_TABLE says what there is, not what there is more: what it leaves in is there once. */
+static void a_table_ends_all_copies(void **state)
+{
+    struct vhost_user_mem_region whole = {0};
+    struct rig rig;
+    (void)state;
+    rig_open(&rig, false, NULL);
+    rig_negotiate(&rig, 0);
+    rig_share_memory(&rig);
+    whole.region = rig_region(&rig);
+    for (unsigned copy = 0; copy < 3; copy++)
+        assert_int_equal(rig_ask(&rig, VHOST_USER_ADD_MEM_REG, &whole, sizeof(whole), &rig.guest.fd, 1), 0);
+    rig_share_memory(&rig);
+    assert_int_equal(rig_ask(&rig, VHOST_USER_REM_MEM_REG, &whole, sizeof(whole), NULL, 0), 0);
+    assert_int_equal(rig.mem.table->count, 0);
+    assert_int_equal(rig_ask(&rig, VHOST_USER_REM_MEM_REG, &whole, sizeof(whole), NULL, 0), 1);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_slot_is_reached_and_there_is_one_too_few),
         cmocka_unit_test(slots_come_and_go_under_load),
         cmocka_unit_test(a_front_end_without_addresses_of_its_own),
+        cmocka_unit_test(a_region_told_again_is_counted),
+        cmocka_unit_test(a_table_ends_all_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

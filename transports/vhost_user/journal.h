@@ -92,7 +92,7 @@ enum bh_vu_ring_flag {
 struct bh_vu_image_region {
     struct vhost_user_region told;
     uint32_t fd_id;
-    uint32_t zero;
+    uint32_t copies; /* how often it was told; 0, of a program that did not count: once */
 };
 
 struct bh_vu_image_ring {

@@ -126,6 +126,15 @@ static int map_region(struct bh_vu_memory *memory, struct bh_vu_region *region,
     return BH_OK;
 }
 
+/* `told` is this region again: the same part of the same file, which still holds it, at the same addresses. */
+static bool is_again(const struct bh_vu_region *region, const struct vhost_user_region *told,
+                     const struct stat *file)
+{
+    return region->map && same_region(&region->as_told, told) &&
+           region->as_told.mmap_offset == told->mmap_offset && region->dev == file->st_dev &&
+           region->ino == file->st_ino && told->mmap_offset + told->size <= (uint64_t)file->st_size;
+}
+
 static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_region *told, int fd,
                         uint32_t fd_id, const char **why)
 {
@@ -141,10 +150,8 @@ static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_reg
         if (!region->map) {
             if (!free_slot)
                 free_slot = region;
-        } else if (same_region(&region->as_told, told) && region->as_told.mmap_offset == told->mmap_offset &&
-                   region->dev == file.st_dev && region->ino == file.st_ino &&
-                   told->mmap_offset + told->size <= (uint64_t)file.st_size) {
-            region->staged = true;
+        } else if (is_again(region, told, &file)) {
+            region->staged = 1;
             return BH_OK;
         }
     }
@@ -154,7 +161,7 @@ static int stage_region(struct bh_vu_memory *memory, const struct vhost_user_reg
     if (err)
         return err;
     free_slot->fd_id = fd_id;
-    free_slot->staged = true;
+    free_slot->staged = 1;
     free_slot->fresh = true;
     return BH_OK;
 }
@@ -200,10 +207,14 @@ static int build_table(struct bh_vu_memory *memory, const char **why)
 static void mark_current(struct bh_vu_memory *memory)
 {
     const struct bh_mem_table *table = &memory->tables[memory->current];
-    for (unsigned i = 0; i < BH_COUNT(memory->regions); i++)
-        memory->regions[i].staged = memory->regions[i].fresh = false;
-    for (unsigned i = 0; i < table->count; i++)
-        memory->regions[table->regions[i].slot].staged = true;
+    for (unsigned i = 0; i < BH_COUNT(memory->regions); i++) {
+        memory->regions[i].staged = 0;
+        memory->regions[i].fresh = false;
+    }
+    for (unsigned i = 0; i < table->count; i++) {
+        struct bh_vu_region *region = &memory->regions[table->regions[i].slot];
+        region->staged = region->copies;
+    }
 }
 
 /* Back to the table in use. */
@@ -232,17 +243,46 @@ int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_
     int err = BH_OK;
     BH_ASSERT(!memory->changing);
     for (unsigned i = 0; i < BH_COUNT(memory->regions); i++)
-        memory->regions[i].staged = false;
+        memory->regions[i].staged = 0;
     for (unsigned i = 0; i < count && !err; i++)
         err = stage_region(memory, &regions[i], fds[i], fd_ids[i], why);
     return finish_staging(memory, err, why);
+}
+
+void bh_vu_memory_stage_copies(struct bh_vu_memory *memory, const struct vhost_user_region *region,
+                               uint32_t copies)
+{
+    for (unsigned i = 0; i < BH_COUNT(memory->regions) && copies; i++) {
+        struct bh_vu_region *one = &memory->regions[i];
+        if (one->map && one->staged && same_region(&one->as_told, region))
+            one->staged = copies < BH_VU_COPIES_MAX ? copies : BH_VU_COPIES_MAX;
+    }
+}
+
+/* A region more, or a copy of one that is there. */
+static int add_region(struct bh_vu_memory *memory, const struct vhost_user_region *told, int fd,
+                      uint32_t fd_id, const char **why)
+{
+    struct stat file;
+    if (fstat(fd, &file))
+        return wrong(why, BH_ERR_IO, "a file that cannot be looked at");
+    for (unsigned i = 0; i < BH_COUNT(memory->regions); i++) {
+        struct bh_vu_region *region = &memory->regions[i];
+        if (!region->staged || !is_again(region, told, &file))
+            continue;
+        if (region->staged == BH_VU_COPIES_MAX)
+            return wrong(why, BH_ERR_NOMEM, "more copies of a region than there can be queues");
+        region->staged++;
+        return BH_OK;
+    }
+    return stage_region(memory, told, fd, fd_id, why);
 }
 
 int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_region *region, int fd,
                            uint32_t fd_id, const char **why)
 {
     BH_ASSERT(!memory->changing);
-    return finish_staging(memory, stage_region(memory, region, fd, fd_id, why), why);
+    return finish_staging(memory, add_region(memory, region, fd, fd_id, why), why);
 }
 
 int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region,
@@ -252,7 +292,7 @@ int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_us
     for (unsigned i = 0; i < BH_COUNT(memory->regions); i++) {
         struct bh_vu_region *candidate = &memory->regions[i];
         if (candidate->map && candidate->staged && same_region(&candidate->as_told, region)) {
-            candidate->staged = false;
+            candidate->staged--;
             return finish_staging(memory, BH_OK, why);
         }
     }
@@ -264,8 +304,11 @@ void bh_vu_memory_commit(struct bh_vu_memory *memory)
     BH_ASSERT(memory->changing);
     memory->changing = false;
     memory->current = !memory->current;
-    for (unsigned i = 0; i < BH_COUNT(memory->regions); i++)
-        if (memory->regions[i].map && !memory->regions[i].staged)
-            unmap(&memory->regions[i]);
+    for (unsigned i = 0; i < BH_COUNT(memory->regions); i++) {
+        struct bh_vu_region *region = &memory->regions[i];
+        if (region->map && !region->staged)
+            unmap(region);
+        region->copies = region->staged;
+    }
     mark_current(memory);
 }

@@ -9,6 +9,8 @@
  * when that is done no queue can reach what the new table lacks, and commit unmaps it. A region that is told again
  * as it was (the same addresses, the same part of the same file) keeps its mapping and its slot, so that a front-end
  * that sends its whole table for each change does not disturb what is in flight.
+ *   One that is added again is counted, and goes when it was removed as often: a front-end that keeps a state for each
+ * pair of a net's queues (QEMU up to 7.2) tells each region for each of them. The specification says nothing of it.
  *
  * Threading: the loop's thread.   Ownership: mappings are ours, fds stay the caller's.   May block: no.
  */
@@ -21,6 +23,7 @@
 #include <sys/types.h>
 
 #define BH_VU_REGIONS_MAX 509u /* what GET_MAX_MEM_SLOTS answers */
+#define BH_VU_COPIES_MAX  128u /* of one region: no front-end has more parts than a device has queues */
 
 struct bh_vu_region {
     struct vhost_user_region as_told;
@@ -31,8 +34,9 @@ struct bh_vu_region {
     size_t map_length;
     uint8_t *host; /* the region's first byte, inside of map */
     unsigned guard;
-    bool staged; /* in the table that is being made, or after commit in the one in use */
-    bool fresh;  /* mapped by the staging that is under way */
+    uint32_t copies; /* how often it was told, in the table in use; 0: it is not in it */
+    uint32_t staged; /* likewise in the table that is being made; after commit as copies */
+    bool fresh;      /* mapped by the staging that is under way */
 };
 
 struct bh_vu_memory {
@@ -51,8 +55,9 @@ void bh_vu_memory_fini(struct bh_vu_memory *memory);
 
 /*
  * Stage: the whole table anew (`count` 0 empties it), one region more, or one less. On failure nothing has changed,
- * and *why says it. BH_ERR_INVAL: empty, wrapping or overlapping regions, a file that is too small or no file;
- * BH_ERR_NOMEM: too many regions; BH_ERR_NOENT: no such region; BH_ERR_IO: mmap failed.
+ * and *why says it. One more that is there already, the same part of the same file at the same addresses, is a copy,
+ * and one less takes a copy first. BH_ERR_INVAL: empty, wrapping or overlapping regions, a file that is too small or no
+ * file; BH_ERR_NOMEM: too many regions or copies; BH_ERR_NOENT: no such region; BH_ERR_IO: mmap failed.
  */
 int bh_vu_memory_stage_all(struct bh_vu_memory *memory, const struct vhost_user_region *regions,
                            const int *fds, const uint32_t *fd_ids, unsigned count,
@@ -61,6 +66,10 @@ int bh_vu_memory_stage_add(struct bh_vu_memory *memory, const struct vhost_user_
                            uint32_t fd_id, const char **why) BH_MUST_USE;
 int bh_vu_memory_stage_remove(struct bh_vu_memory *memory, const struct vhost_user_region *region,
                               const char **why) BH_MUST_USE;
+
+/* Behind stage_all: the region that is laid out at `region`'s addresses was told `copies` times (0: once). */
+void bh_vu_memory_stage_copies(struct bh_vu_memory *memory, const struct vhost_user_region *region,
+                               uint32_t copies);
 
 static inline const struct bh_mem_table *bh_vu_memory_staged(const struct bh_vu_memory *memory)
 {

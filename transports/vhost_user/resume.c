@@ -34,7 +34,7 @@ static void capture_memory(const struct bh_vu_memory *memory, struct bh_vu_image
     for (unsigned i = 0; i < table->count; i++) {
         const struct bh_vu_region *region = &memory->regions[table->regions[i].slot];
         image->regions[image->region_count++] =
-            (struct bh_vu_image_region){.told = region->as_told, .fd_id = region->fd_id};
+            (struct bh_vu_image_region){region->as_told, region->fd_id, region->copies};
     }
 }
 
@@ -103,6 +103,8 @@ static int restore_memory(struct bh_vhost_user *server, const struct bh_vu_image
     }
     if (!err && image->region_count)
         err = bh_vu_memory_stage_all(&server->memory, told, fds, ids, image->region_count, why);
+    for (unsigned i = 0; !err && i < image->region_count; i++)
+        bh_vu_memory_stage_copies(&server->memory, &told[i], image->regions[i].copies);
     if (!err && image->region_count)
         bh_device_mem_change(server->dev,
                              bh_vu_memory_staged(&server->memory)); /* no queue runs: done at once */
