@@ -108,6 +108,8 @@ enum vhost_user_request {
 enum vhost_user_backend_request {
     VHOST_USER_BACKEND_IOTLB_MSG = 1,
     VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
+    VHOST_USER_BACKEND_VRING_CALL = 4,
+    VHOST_USER_BACKEND_VRING_ERR = 5,
 };
 
 /* ["A vring state description"] */

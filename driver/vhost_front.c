@@ -15,6 +15,7 @@
     (1ull << VHOST_USER_PROTOCOL_F_MQ | 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK |                            \
      1ull << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1ull << VHOST_USER_PROTOCOL_F_CONFIG |                      \
      1ull << VHOST_USER_PROTOCOL_F_RESET_DEVICE | 1ull << VHOST_USER_PROTOCOL_F_STATUS)
+#define IN_BAND       (1ull << VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)
 #define PROTOCOL_BITS (1ull << VHOST_USER_F_PROTOCOL_FEATURES | 1ull << VHOST_F_LOG_ALL)
 
 static int ask_u64(struct bh_vhost_front *front, enum vhost_user_request request, uint64_t *value)
@@ -46,11 +47,13 @@ static int agree(struct bh_vhost_front *front)
         err = bh_vhost_front_send(front, VHOST_USER_SET_OWNER, 0, NULL, 0, -1);
     front->queue_count = 1;
     if (err || !(front->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1u))
-        return err;
+        return err ? err : front->in_band ? BH_ERR_UNSUPPORTED : BH_OK;
     err = ask_u64(front, VHOST_USER_GET_PROTOCOL_FEATURES, &value);
     if (err)
         return err;
-    value &= PROTOCOL_WANTED;
+    if (front->in_band && !(value & IN_BAND))
+        return BH_ERR_UNSUPPORTED;
+    value &= PROTOCOL_WANTED | (front->in_band ? IN_BAND : 0);
     err = bh_vhost_front_send(front, VHOST_USER_SET_PROTOCOL_FEATURES, 0, &value, sizeof(value), -1);
     front->protocol = value;
     if (!err && vhost_front_has(front, VHOST_USER_PROTOCOL_F_MQ)) {
@@ -64,7 +67,7 @@ static int agree(struct bh_vhost_front *front)
     return err;
 }
 
-int bh_vhost_front_init(struct bh_vhost_front *front, int fd, int timeout_ms)
+int bh_vhost_front_init(struct bh_vhost_front *front, int fd, bool in_band, int timeout_ms)
 {
     int err;
 
@@ -72,6 +75,7 @@ int bh_vhost_front_init(struct bh_vhost_front *front, int fd, int timeout_ms)
     front->fd = fd;
     front->backend_fd = -1;
     front->timeout_ms = timeout_ms;
+    front->in_band = in_band;
     for (unsigned i = 0; i < BH_VHOST_FRONT_QUEUES; i++)
         front->queue[i].kick = front->queue[i].call = front->queue[i].err = -1;
     err = agree(front);
@@ -201,6 +205,8 @@ static int set_fd(struct bh_vhost_front *front, enum vhost_user_request request,
 {
     uint64_t value = index;
 
+    if (front->in_band)
+        return BH_OK;
     if (*fd < 0)
         *fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (*fd < 0)
@@ -268,9 +274,14 @@ int bh_vhost_front_queue_stop(struct bh_vhost_front *front, unsigned index, stru
     return BH_OK;
 }
 
-void bh_vhost_front_kick(struct bh_vhost_front *front, unsigned index)
+int bh_vhost_front_kick(struct bh_vhost_front *front, unsigned index)
 {
+    struct vhost_user_vring_state ring = {index, 0};
+
+    if (front->in_band)
+        return bh_vhost_front_tell(front, VHOST_USER_VRING_KICK, &ring, sizeof(ring), -1);
     (void)eventfd_write(front->queue[index].kick, 1);
+    return BH_OK;
 }
 
 static void count(int fd, uint32_t *counter)

@@ -18,7 +18,7 @@
 #define BH_VHOST_FRONT_QUEUES 16u
 
 struct bh_vhost_front_queue {
-    int kick, call, err; /* eventfds; -1 while not set up */
+    int kick, call, err; /* eventfds; -1 while not set up, and in-band */
     bool packed;
     uint32_t notifications;
     uint32_t errors;
@@ -28,6 +28,7 @@ struct bh_vhost_front {
     int fd;
     int backend_fd; /* our end of the back-end's own channel; -1 without */
     int timeout_ms;
+    bool in_band;
     const struct bh_drv_guest *guest;
     uint64_t features; /* as the device told, protocol bit included */
     uint64_t protocol; /* negotiated protocol features */
@@ -41,8 +42,11 @@ struct bh_vhost_front {
  * BH_ERR_INVAL: it answered that it refuses; BH_ERR_UNSUPPORTED: the protocol feature was not negotiated.
  */
 
-/* Take over a connected socket, become the owner, agree on the protocol. The socket is closed on failure. */
-int bh_vhost_front_init(struct bh_vhost_front *front, int fd, int timeout_ms) BH_MUST_USE;
+/*
+ * Take over a connected socket, become the owner, agree on the protocol. The socket is closed on failure. `in_band`: kicks
+ * and calls are messages, which the device process must be able to (BH_ERR_UNSUPPORTED).
+ */
+int bh_vhost_front_init(struct bh_vhost_front *front, int fd, bool in_band, int timeout_ms) BH_MUST_USE;
 void bh_vhost_front_close(struct bh_vhost_front *front);
 /* Share all of `guest` as one region. It outlives the front-end. */
 int bh_vhost_front_share(struct bh_vhost_front *front, const struct bh_drv_guest *guest) BH_MUST_USE;
@@ -66,7 +70,8 @@ int bh_vhost_front_queue_start(struct bh_vhost_front *front, unsigned index,
 /* Stop it: done when the device has nothing of it in flight. `state` may be NULL. */
 int bh_vhost_front_queue_stop(struct bh_vhost_front *front, unsigned index,
                               struct bh_virtq_state *state) BH_MUST_USE;
-void bh_vhost_front_kick(struct bh_vhost_front *front, unsigned index);
+/* In-band, the device process has looked at the ring when this returns. By eventfd it cannot fail. */
+int bh_vhost_front_kick(struct bh_vhost_front *front, unsigned index) BH_MUST_USE;
 /* Wait up to `timeout_ms` for anything of the device's and count it in the queues and config_changes. */
 int bh_vhost_front_wait(struct bh_vhost_front *front, int timeout_ms) BH_MUST_USE;
 

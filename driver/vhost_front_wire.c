@@ -135,6 +135,7 @@ int bh_vhost_front_backend(struct bh_vhost_front *front)
     struct vhost_user_header header;
     uint8_t payload[512];
     int64_t until = now_ms() + front->timeout_ms;
+    struct vhost_user_vring_state ring = {BH_VHOST_FRONT_QUEUES, 0};
     uint64_t taken = 0;
     int err = receive(front->backend_fd, &header, sizeof(header), until);
 
@@ -145,8 +146,14 @@ int bh_vhost_front_backend(struct bh_vhost_front *front)
     err = receive(front->backend_fd, payload, header.size, until);
     if (err)
         return err;
+    if (front->in_band && header.size == sizeof(ring))
+        memcpy(&ring, payload, sizeof(ring));
     if (header.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG)
         front->config_changes++;
+    else if (header.request == VHOST_USER_BACKEND_VRING_CALL && ring.index < BH_VHOST_FRONT_QUEUES)
+        front->queue[ring.index].notifications++;
+    else if (header.request == VHOST_USER_BACKEND_VRING_ERR && ring.index < BH_VHOST_FRONT_QUEUES)
+        front->queue[ring.index].errors++;
     else
         taken = 1;
     if (!(header.flags & VHOST_USER_FLAG_NEED_REPLY))

@@ -18,7 +18,7 @@ int bh_vhost_front_answer(struct bh_vhost_front *front, enum vhost_user_request 
 /* Send what has no answer of its own; with REPLY_ACK the device says whether it took it. */
 int bh_vhost_front_tell(struct bh_vhost_front *front, enum vhost_user_request request, const void *payload,
                         uint32_t size, int fd) BH_MUST_USE;
-/* Read the back-end's channel: one message, if there is one; config changes are counted. */
+/* Read the back-end's channel: one message, if there is one; config changes, calls and errors are counted. */
 int bh_vhost_front_backend(struct bh_vhost_front *front) BH_MUST_USE;
 
 static inline bool vhost_front_has(const struct bh_vhost_front *front, enum vhost_user_protocol_feature bit)

@@ -67,6 +67,7 @@ struct conf_plan {
     const char *scratch;    /* a file that an option of the class names; NULL: none */
     const char *connect;    /* vhost-user: where a device process listens; NULL: `program` is started */
     const char *program;    /* the device program to be executed; vhost-user only */
+    bool in_band;           /* kicks and calls are messages; vhost-user only */
 };
 int conf_open_pipe(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side);
 int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side);

@@ -240,6 +240,7 @@ static int choose(struct run *run)
     run->plan.hosted = run->class->hosted;
     run->plan.connect = options->socket_path;
     run->plan.program = options->program;
+    run->plan.in_band = options->in_band;
     run->plan.sim_seed = options->sim_seed;
     run->report = (struct conf_report){.form = options->tap    ? CONF_TAP
                                                : options->json ? CONF_JSON

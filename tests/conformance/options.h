@@ -15,7 +15,7 @@ enum { CONF_PART_ALL, CONF_PART_COMMON, CONF_PART_RING, CONF_PART_CLASS };
 struct conf_options {
     char *class_name;
     char *socket_path, *program;
-    bool pipe;
+    bool pipe, in_band;
     uint64_t sim_seed;
     int ring, part;
     char *features, *only_case;

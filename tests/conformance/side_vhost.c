@@ -86,8 +86,8 @@ static int queue_start(struct conf_side *side, unsigned index, const struct bh_v
     if (err)
         return err;
     v->started |= 1u << index;
-    bh_vhost_front_kick(&v->front, index); /* a ring starts with its first kick [vhost-user, "Ring states"] */
-    return BH_OK;
+    return bh_vhost_front_kick(&v->front,
+                               index); /* a ring starts with its first [vhost-user, "Ring states"] */
 }
 
 static int queue_stop(struct conf_side *side, unsigned index, struct bh_virtq_state *state)
@@ -134,9 +134,11 @@ static int reset(struct conf_side *side)
     return err ? err : BH_ERR_TIMEOUT;
 }
 
+/* One that fails shows at the next step: nothing more is answered. */
 static void kick(struct conf_side *side, unsigned index)
 {
-    bh_vhost_front_kick(&mine(side)->front, index);
+    if (bh_vhost_front_kick(&mine(side)->front, index))
+        (void)shutdown(mine(side)->front.fd, SHUT_RDWR);
 }
 
 static int wait_side(struct conf_side *side, int timeout_ms)
@@ -269,7 +271,7 @@ int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, st
         errno = err;
         return plan->connect ? BH_ERR_NOENT : BH_ERR_IO;
     }
-    err = bh_vhost_front_init(&v->front, fd, ANSWER_MS);
+    err = bh_vhost_front_init(&v->front, fd, plan->in_band, ANSWER_MS);
     if (!err) {
         err = bh_vhost_front_share(&v->front, guest);
         if (err)

@@ -50,7 +50,8 @@ static const char *serve(struct bh_vhost_front *front, struct bh_drv_guest *gues
     }
     if (bh_drv_ring_add(&queue->ring, bufs, out, in, bufs))
         return "the request does not fit in the ring";
-    bh_vhost_front_kick(front, request->queue);
+    if (bh_vhost_front_kick(front, request->queue))
+        return "a kick is refused";
     for (unsigned i = 0; i < 200; i++) {
         const int got = bh_drv_ring_get(&queue->ring, &token, &len);
         if (got < 0)
@@ -100,7 +101,8 @@ const char *walk_good(struct walk *walk, bool packed)
         return "there is no such class";
     if (bh_drv_guest_create(&guest, bh_daddr(0x40000000), 1 << 20))
         return "no memory for a guest";
-    wrong = bh_vhost_front_init(&front, walk_connect(walk), ANSWER_MS) ? "no connection" : NULL;
+    wrong = bh_vhost_front_init(&front, walk_connect(walk), walk_pick(walk, 2), ANSWER_MS) ? "no connection"
+                                                                                           : NULL;
     if (!wrong) {
         wrong = drive(&front, &guest, packed, request);
         bh_vhost_front_close(&front);

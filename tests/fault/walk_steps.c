@@ -224,10 +224,14 @@ static void start_ring(struct session *session, unsigned queue)
     tell_state(session, VHOST_USER_SET_VRING_NUM, queue, SIZE);
     tell_state(session, VHOST_USER_SET_VRING_BASE, queue, session->packed ? 0x80008000u : 0);
     tell(session, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), NULL, 0);
-    tell_u64(session, VHOST_USER_SET_VRING_CALL, queue, session->event);
+    if (!one_in(session, 3))
+        tell_u64(session, VHOST_USER_SET_VRING_CALL, queue, session->event);
     if (one_in(session, 2))
         tell_u64(session, VHOST_USER_SET_VRING_ERR, queue, session->event);
-    tell_u64(session, VHOST_USER_SET_VRING_KICK, queue, session->event);
+    if (one_in(session, 3)) /* in-band, where that was negotiated */
+        tell_state(session, VHOST_USER_VRING_KICK, queue, one_in(session, 20));
+    else
+        tell_u64(session, VHOST_USER_SET_VRING_KICK, queue, session->event);
     tell_state(session, VHOST_USER_SET_VRING_ENABLE, queue, 1);
 }
 
@@ -417,7 +421,7 @@ static void iommu(struct session *session)
     struct {
         struct vhost_user_header head;
         uint8_t value[8];
-    } answer = {{VHOST_USER_BACKEND_IOTLB_MSG, VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY, 8},
+    } answer = {{1 + pick(session, 5), VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY, 8},
                 {(uint8_t)pick(session, 2)}};
     if (one_in(session, 2))
         tell(session, VHOST_USER_IOTLB_MSG, &message, sizeof(message), NULL, 0);
@@ -486,6 +490,8 @@ static void step(struct session *session)
         config(session);
     else if (what < 98)
         truncate_something(session);
+    else if (what < 99)
+        tell_state(session, VHOST_USER_VRING_KICK, pick(session, session->queues), 0);
     else
         (void)!write(session->event, &(uint64_t){1}, 8);
 }

@@ -158,7 +158,11 @@ static void lay_state(struct bed *bed, struct bh_device *dev)
     image->acked[0] = 1u << BH_F_EVENT_IDX | 1u << BH_F_INDIRECT_DESC;
     image->acked[1] = 1u << (BH_F_VERSION_1 - 32) | (bed->how & PACKED ? 1u << (BH_F_RING_PACKED - 32) : 0u) |
                       (bed->how & IOMMU ? 1u << (BH_F_ACCESS_PLATFORM - 32) : 0u);
-    image->protocol_features = UINT64_MAX;
+    image->protocol_features = 1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
+                               1u << VHOST_USER_PROTOCOL_F_REPLY_ACK |
+                               1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1u << VHOST_USER_PROTOCOL_F_CONFIG |
+                               1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
+                               1u << VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
     image->conn_id = ID_CONN;
     image->backend_id = ID_CHANNEL;
     image->log_id = image->inflight_id = ID_AREA;

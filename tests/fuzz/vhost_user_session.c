@@ -7,8 +7,10 @@
  * The input is a list of steps, one byte of kind each:
  *   0x00..0x3f  send that request: a byte of flags and number and kind of fds, a byte of size, the payload
  *   0x40..0x7f  write guest memory: 2 bytes of offset, a byte of length, the bytes
- *   0x80..0xbf  kick ring (kind & 1)
- *   0xc0..0xdf  bring the device up as a front-end does, ring 0 split or packed (kind & 1)
+ *   0x80..0x9f  kick ring (kind & 1)
+ *   0xa0..0xbf  say something on the back-end channel: a byte of length, the bytes
+ *   0xc0..0xdf  bring the device up as a front-end does, ring 0 split or packed (kind & 1), with kicks and calls as
+ *               messages (kind & 2)
  *   0xe0..0xff  send raw bytes: a byte of length, the bytes
  */
 #include "devices/blk/blk_host.h"
@@ -31,6 +33,7 @@ enum { DESC_AT = 0, AVAIL_AT = 0x1000, USED_AT = 0x2000 };
 struct bed {
     struct bh_loop *loop;
     int peer, memory_fd;
+    int channel; /* our end of the back-end channel; -1: none was made */
     uint8_t *memory;
     int kick[RINGS];
     bool stopped;
@@ -58,6 +61,8 @@ static void pump(struct bed *bed)
     for (unsigned i = 0; i < ROUNDS_MAX && bh_loop_step(bed->loop, 0) > 0; i++)
         while (bed->peer >= 0 && recv(bed->peer, answers, sizeof(answers), MSG_DONTWAIT) > 0)
             ;
+    while (bed->channel >= 0 && recv(bed->channel, answers, sizeof(answers), MSG_DONTWAIT) > 0)
+        ;
 }
 
 static uint8_t next(struct bed *bed)
@@ -85,7 +90,8 @@ static void tell(struct bed *bed, uint32_t request, uint32_t flags, const void *
     uint8_t bytes[sizeof(struct vhost_user_header) + 512];
     const struct vhost_user_header head = {request, VHOST_USER_VERSION ^ flags, size};
     memcpy(bytes, &head, sizeof(head));
-    memcpy(bytes + sizeof(head), payload, size);
+    if (size)
+        memcpy(bytes + sizeof(head), payload, size);
     send_bytes(bed, bytes, sizeof(head) + size, fds, fd_count);
     pump(bed);
 }
@@ -100,13 +106,26 @@ static void tell_state(struct bed *bed, uint32_t request, uint32_t num)
     tell(bed, request, 0, &(struct vhost_user_vring_state){0, num}, 8, NULL, 0);
 }
 
-static void bring_up(struct bed *bed, bool packed)
+static void open_channel(struct bed *bed)
+{
+    int ends[2];
+    BH_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    if (bed->channel >= 0)
+        close(bed->channel);
+    bed->channel = ends[0];
+    tell(bed, VHOST_USER_SET_BACKEND_REQ_FD, 0, NULL, 0, &ends[1], 1);
+    close(ends[1]);
+}
+
+static void bring_up(struct bed *bed, bool packed, bool in_band)
 {
     const struct vhost_user_vring_addr addr = {0, 0, BASE + DESC_AT, BASE + USED_AT, BASE + AVAIL_AT, 0};
     struct vhost_user_mem_table table = {.region_count = 1, .regions = {{BASE, MEMORY, BASE, 0}}};
     tell_u64(bed, VHOST_USER_SET_PROTOCOL_FEATURES,
              1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_CONFIG |
-                 1u << VHOST_USER_PROTOCOL_F_STATUS | 1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS,
+                 1u << VHOST_USER_PROTOCOL_F_STATUS | 1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS |
+                 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
+                 (in_band ? 1u << VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS : 0),
              NULL);
     tell_u64(bed, VHOST_USER_SET_FEATURES,
              UINT64_C(1) << BH_F_VERSION_1 | UINT64_C(1) << BH_F_INDIRECT_DESC |
@@ -116,7 +135,13 @@ static void bring_up(struct bed *bed, bool packed)
     tell_state(bed, VHOST_USER_SET_VRING_NUM, SIZE);
     tell_state(bed, VHOST_USER_SET_VRING_BASE, packed ? 0x80008000u : 0);
     tell(bed, VHOST_USER_SET_VRING_ADDR, 0, &addr, sizeof(addr), NULL, 0);
-    tell_u64(bed, VHOST_USER_SET_VRING_KICK, 0, &bed->kick[0]);
+    if (in_band) {
+        open_channel(bed);
+        tell_state(bed, VHOST_USER_SET_VRING_ENABLE, 1);
+        tell_state(bed, VHOST_USER_VRING_KICK, 0);
+    } else {
+        tell_u64(bed, VHOST_USER_SET_VRING_KICK, 0, &bed->kick[0]);
+    }
 }
 
 static void send_request(struct bed *bed, uint8_t request)
@@ -143,11 +168,17 @@ static void step(struct bed *bed)
         const unsigned high = next(bed), offset = high << 8 | next(bed), length = next(bed);
         take(bed, bytes, length);
         memcpy(bed->memory + offset, bytes, length < MEMORY - offset ? length : MEMORY - offset);
-    } else if (kind < 0xc0) {
+    } else if (kind < 0xa0) {
         (void)!write(bed->kick[kind & 1], &(uint64_t){1}, 8);
         pump(bed);
+    } else if (kind < 0xc0) {
+        const unsigned length = next(bed);
+        take(bed, bytes, length);
+        if (bed->channel >= 0)
+            (void)!send(bed->channel, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        pump(bed);
     } else if (kind < 0xe0) {
-        bring_up(bed, kind & 1);
+        bring_up(bed, kind & 1, kind & 2);
     } else {
         const unsigned length = next(bed);
         take(bed, bytes, length);
@@ -184,6 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BH_ASSERT(bh_blk_hosted.create(bed.loop, &mem, &options, &quiet, &hosted) == BH_OK);
     BH_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     bed.peer = ends[1];
+    bed.channel = -1;
     bed.memory_fd = memfd_create("fuzz", MFD_CLOEXEC);
     BH_ASSERT(bed.memory_fd >= 0 && ftruncate(bed.memory_fd, MEMORY) == 0);
     bed.memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, bed.memory_fd, 0);
@@ -198,6 +230,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     close(bed.peer);
     bed.peer = -1;
+    if (bed.channel >= 0)
+        close(bed.channel);
+    bed.channel = -1;
     pump(&bed);
     bh_vhost_user_stop(server);
     for (unsigned i = 0; i < ROUNDS_MAX && !bed.stopped; i++)

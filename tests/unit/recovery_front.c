@@ -15,6 +15,8 @@
      1u << VHOST_USER_PROTOCOL_F_STATUS | 1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE |                         \
      1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD | 1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
 
+#define IN_BAND (1u << VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)
+
 /* --- messages -------------------------------------------------------------------------------------------- */
 
 void front_send(struct rec_front *front, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
@@ -135,8 +137,8 @@ void front_negotiate(struct rec_front *front)
     int ends[2];
     CHECK((front_get(front, VHOST_USER_GET_FEATURES) & bits) == bits);
     protocol = front_get(front, VHOST_USER_GET_PROTOCOL_FEATURES);
-    CHECK((protocol & PROTOCOL) == PROTOCOL);
-    protocol = PROTOCOL;
+    CHECK((protocol & (PROTOCOL | IN_BAND)) == (PROTOCOL | IN_BAND));
+    protocol = PROTOCOL | (front->in_band ? IN_BAND : 0);
     front_send(front, VHOST_USER_SET_PROTOCOL_FEATURES, 0, &protocol, sizeof(protocol), -1);
     CHECK(front_get(front, VHOST_USER_GET_QUEUE_NUM) == REC_QUEUES);
     front_send(front, VHOST_USER_SET_OWNER, 0, NULL, 0, -1);
@@ -169,6 +171,25 @@ void front_ask_inflight(struct rec_front *front)
     CHECK(front->inflight_fd >= 0 && front->inflight.mmap_size > 0);
     front_tell(front, VHOST_USER_SET_INFLIGHT_FD, &front->inflight, sizeof(front->inflight),
                front->inflight_fd);
+}
+
+/* What the back-end says: a VRING_CALL, which is acknowledged, or that config changed, as each successor does. */
+static void take_in_band(struct rec_front *front)
+{
+    struct vhost_user_header head;
+    struct vhost_user_vring_state state;
+    uint8_t answer[sizeof(head) + sizeof(uint64_t)] = {0};
+    CHECK(recv(front->channel, &head, sizeof(head), MSG_WAITALL) == sizeof(head));
+    if (head.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG && !head.size)
+        return;
+    CHECK(head.request == VHOST_USER_BACKEND_VRING_CALL && head.size == sizeof(state));
+    CHECK(head.flags == (VHOST_USER_VERSION | VHOST_USER_FLAG_NEED_REPLY));
+    CHECK(recv(front->channel, &state, sizeof(state), MSG_WAITALL) == sizeof(state));
+    CHECK(state.index < REC_QUEUES && state.num == 0);
+    front->called[state.index] = true;
+    head.flags = VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY;
+    memcpy(answer, &head, sizeof(head));
+    CHECK(send(front->channel, answer, sizeof(answer), 0) == sizeof(answer));
 }
 
 static int new_event(int *fd)
@@ -205,11 +226,16 @@ void front_start_ring(struct rec_front *front, unsigned index, uint32_t base)
     front_say_state(front, VHOST_USER_SET_VRING_NUM, index, REC_SIZE);
     front_say_state(front, VHOST_USER_SET_VRING_BASE, index, base);
     front_tell(front, VHOST_USER_SET_VRING_ADDR, &addr, sizeof(addr), -1);
-    front_send(front, VHOST_USER_SET_VRING_KICK, 0, &word, sizeof(word), new_event(&front->kick[index]));
-    front_send(front, VHOST_USER_SET_VRING_CALL, 0, &word, sizeof(word), new_event(&front->call[index]));
-    /* The same fd twice, as front-ends do. */
-    front_tell(front, VHOST_USER_SET_VRING_CALL, &word, sizeof(word), front->call[index]);
+    if (!front->in_band) {
+        front_send(front, VHOST_USER_SET_VRING_KICK, 0, &word, sizeof(word), new_event(&front->kick[index]));
+        front_send(front, VHOST_USER_SET_VRING_CALL, 0, &word, sizeof(word), new_event(&front->call[index]));
+        /* The same fd twice, as front-ends do. */
+        front_tell(front, VHOST_USER_SET_VRING_CALL, &word, sizeof(word), front->call[index]);
+    }
     front_tell_state(front, VHOST_USER_SET_VRING_ENABLE, index, 1);
+    if (front->in_band)
+        front_tell_state(front, VHOST_USER_VRING_KICK, index,
+                         0); /* the driver's buffers may be there already */
 }
 
 uint32_t front_stop_ring(struct rec_front *front, unsigned index)
@@ -245,7 +271,11 @@ unsigned front_add(struct rec_front *front, unsigned index, unsigned most)
         front->sent[index]++;
         added++;
     }
-    if (added && bh_drv_ring_kick_needed(&front->queue[index].ring))
+    if (!added || !bh_drv_ring_kick_needed(&front->queue[index].ring))
+        return added;
+    if (front->in_band)
+        front_tell_state(front, VHOST_USER_VRING_KICK, index, 0);
+    else
         CHECK(write(front->kick[index], &one, sizeof(one)) == sizeof(one));
     return added;
 }
@@ -271,26 +301,41 @@ unsigned front_take(struct rec_front *front, unsigned index)
 
 void front_wait(struct rec_front *front, int ms)
 {
-    struct pollfd calls[REC_QUEUES];
+    struct pollfd calls[REC_QUEUES + 1];
     uint64_t count;
     for (unsigned i = 0; i < REC_QUEUES; i++)
         calls[i] = (struct pollfd){.fd = front->call[i], .events = POLLIN};
-    CHECK(poll(calls, REC_QUEUES, ms) >= 0);
+    calls[REC_QUEUES] = (struct pollfd){.fd = front->in_band ? front->channel : -1, .events = POLLIN};
+    CHECK(poll(calls, REC_QUEUES + 1, ms) >= 0);
     for (unsigned i = 0; i < REC_QUEUES; i++)
         if (calls[i].revents)
             (void)!read(calls[i].fd, &count, sizeof(count));
+    if (calls[REC_QUEUES].revents)
+        take_in_band(front);
+}
+
+/* A notification of that ring's; one that is lost ends here. */
+static void await_call(struct rec_front *front, unsigned index)
+{
+    struct pollfd line = {.fd = front->in_band ? front->channel : front->call[index], .events = POLLIN};
+    uint64_t count;
+    while (front->in_band && !front->called[index]) {
+        CHECK(poll(&line, 1, REC_WAIT_MS) == 1);
+        take_in_band(front);
+    }
+    front->called[index] = false;
+    if (front->in_band)
+        return;
+    CHECK(poll(&line, 1, REC_WAIT_MS) == 1);
+    (void)!read(line.fd, &count, sizeof(count));
 }
 
 void front_drain(struct rec_front *front, unsigned index)
 {
     front_take(front, index);
     while (front_in_flight(front, index)) {
-        struct pollfd call = {.fd = front->call[index], .events = POLLIN};
-        uint64_t count;
-        if (!bh_drv_ring_arm(&front->queue[index].ring)) {
-            CHECK(poll(&call, 1, REC_WAIT_MS) == 1); /* a notification that is lost ends here */
-            (void)!read(call.fd, &count, sizeof(count));
-        }
+        if (!bh_drv_ring_arm(&front->queue[index].ring))
+            await_call(front, index);
         bh_drv_ring_disarm(&front->queue[index].ring);
         front_take(front, index);
     }

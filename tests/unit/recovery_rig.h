@@ -102,8 +102,10 @@ struct rec_front {
     struct rec_request requests[REC_QUEUES][REC_SIZE / 2];
     uint64_t sent[REC_QUEUES], done[REC_QUEUES];
     struct vhost_user_inflight inflight;
-    int inflight_fd; /* -1: GET_INFLIGHT_FD was not asked */
-    size_t piece;    /* messages go out in pieces of so many bytes; 0: as a whole */
+    int inflight_fd;         /* -1: GET_INFLIGHT_FD was not asked */
+    bool in_band;            /* no kick and call fds: messages */
+    bool called[REC_QUEUES]; /* in-band, and not looked at since */
+    size_t piece;            /* messages go out in pieces of so many bytes; 0: as a whole */
 };
 
 void front_init(struct rec_front *front, int fd, uint64_t ring_bits);

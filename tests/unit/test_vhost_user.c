@@ -44,7 +44,8 @@ static void what_is_offered(void **state)
     assert_false(features >> BH_F_NOTIFICATION_DATA & 1);
     assert_false(features >> BH_F_ACCESS_PLATFORM & 1);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_PROTOCOL_FEATURES),
-                     RIG_PROTOCOL | 1u << VHOST_USER_PROTOCOL_F_GPA_ADDRESSES);
+                     RIG_PROTOCOL | 1u << VHOST_USER_PROTOCOL_F_GPA_ADDRESSES |
+                         1u << VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_QUEUE_NUM), RIG_QUEUES);
     assert_int_equal(rig_get(&rig, VHOST_USER_GET_MAX_MEM_SLOTS), 509);
     rig_close(&rig);

@@ -21,18 +21,21 @@ struct variant {
     const char *name;
     uint64_t ring_bits;
     bool inflight; /* the front-end has its own place for in-flight records */
+    bool in_band;  /* it notifies, and is notified, by messages */
     size_t piece;  /* its messages come in pieces of so many bytes; 0: as a whole */
 };
 
 #define BIT(feature) (UINT64_C(1) << BH_F_##feature)
 
 static const struct variant variants[] = {
-    {"split", 0, false, 0},
-    {"packed", BIT(RING_PACKED), false, 0},
-    {"split, event_idx, in-flight area", BIT(EVENT_IDX), true, 0},
-    {"packed, event_idx, in-flight area", BIT(RING_PACKED) | BIT(EVENT_IDX), true, 0},
-    {"split, in_order, in pieces", BIT(IN_ORDER), false, 9},
-    {"packed, in_order, in pieces", BIT(RING_PACKED) | BIT(IN_ORDER), true, 23},
+    {"split", 0, false, false, 0},
+    {"packed", BIT(RING_PACKED), false, false, 0},
+    {"split, event_idx, in-flight area", BIT(EVENT_IDX), true, false, 0},
+    {"packed, event_idx, in-flight area", BIT(RING_PACKED) | BIT(EVENT_IDX), true, false, 0},
+    {"split, in_order, in pieces", BIT(IN_ORDER), false, false, 9},
+    {"packed, in_order, in pieces", BIT(RING_PACKED) | BIT(IN_ORDER), true, false, 23},
+    {"split, event_idx, in-band", BIT(EVENT_IDX), false, true, 0},
+    {"packed, in-flight area, in-band, in pieces", BIT(RING_PACKED), true, true, 11},
 };
 
 static bool is_packed(const struct rec_front *front)
@@ -159,6 +162,7 @@ static int set_up(struct rec *rec, void *how)
     uint8_t more;
     front_init(&front, rec->peer, variant->ring_bits);
     front.piece = variant->piece;
+    front.in_band = variant->in_band;
     front_negotiate(&front);
     check_config(&front, 0);
     write_config(&front, 7);
@@ -359,6 +363,7 @@ static int keep_busy(struct rec *rec, void *how)
     struct rec_front front;
     unsigned turn = 0;
     front_init(&front, rec->peer, traffic->variant->ring_bits);
+    front.in_band = traffic->variant->in_band;
     front_negotiate(&front);
     if (traffic->variant->inflight)
         front_ask_inflight(&front);

@@ -4,8 +4,10 @@
  * brings it; a changed config is told on it, and translations that are missing are asked for.
  *
  * Theory of operation
- *   What is to be said is kept where it arises (a flag, the IOTLB's questions), not here: it is said when the channel has
- * room. Answers are read as they come; only those to questions of the IOTLB mean anything, by their order.
+ *   What is to be said is kept where it arises (a flag, the IOTLB's questions, rings that notify in-band), not here: it is
+ * said when the channel has room. Answers are taken one at a time, each whole where it came whole, so that a successor
+ * finds the next one's begin. Those to questions of the IOTLB mean something, by their order; one to an in-band
+ * notification lets the next one go.
  *
  * #syscalls recvfrom sendto
  */
@@ -17,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { ANSWERS_PER_ROUND = 16 };
+
 static void drop_backend_channel(struct bh_vhost_user *server)
 {
     bh_loop_fd_remove(&server->backend);
@@ -24,12 +28,13 @@ static void drop_backend_channel(struct bh_vhost_user *server)
     server->backend.fd = -1;
     server->config_change_due = false;
     server->answer_used = 0;
+    bh_vu_in_band_cut(server);
 }
 
 /* --- speaking -------------------------------------------------------------------------------------------- */
 
-/* BH_OK; BH_ERR_AGAIN: no room; BH_ERR_CLOSED. */
-static int say(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size)
+int bh_vu_channel_say(struct bh_vhost_user *server, uint32_t request, uint32_t flags, const void *payload,
+                      uint32_t size)
 {
     uint8_t bytes[sizeof(struct vhost_user_header) + sizeof(struct vhost_user_iotlb)];
     const struct vhost_user_header head = {request, VHOST_USER_VERSION | flags, size};
@@ -39,7 +44,7 @@ static int say(int fd, uint32_t request, uint32_t flags, const void *payload, ui
     if (size)
         memcpy(bytes + sizeof(head), payload, size);
     do
-        put = send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        put = send(server->backend.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     while (put < 0 && errno == EINTR);
     if (put == (ssize_t)length)
         return BH_OK;
@@ -55,7 +60,7 @@ static int ask_for_translations(struct bh_vhost_user *server)
     while (!err && (question = bh_vu_iotlb_next_question(server->iotlb)) != NULL) {
         const struct vhost_user_iotlb miss = {
             .iova = question->page, .permissions = question->access, .type = VHOST_USER_IOTLB_MISS};
-        err = say(server->backend.fd, VHOST_USER_BACKEND_IOTLB_MSG, flags, &miss, sizeof(miss));
+        err = bh_vu_channel_say(server, VHOST_USER_BACKEND_IOTLB_MSG, flags, &miss, sizeof(miss));
         if (err)
             question->state = BH_VU_QUESTION_DUE;
     }
@@ -68,10 +73,12 @@ void bh_vu_channel_flush(struct bh_vhost_user *server)
     if (server->backend.fd < 0)
         return;
     if (server->config_change_due)
-        err = say(server->backend.fd, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0);
+        err = bh_vu_channel_say(server, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0);
     server->config_change_due = server->config_change_due && err;
     if (!err && server->iotlb)
         err = ask_for_translations(server);
+    if (!err)
+        err = bh_vu_in_band_say(server);
     if (err == BH_ERR_CLOSED)
         drop_backend_channel(server);
     else
@@ -111,26 +118,51 @@ static bool take_answer(struct bh_vhost_user *server, struct vhost_user_header *
     return true;
 }
 
+/*
+ * Read what completes an answer, and no more. BH_OK: something came; BH_ERR_AGAIN; BH_ERR_CLOSED. An answer in pieces is
+ * gathered in server->answer, where a successor does not find it.
+ */
+static int read_piece(struct bh_vhost_user *server)
+{
+    uint8_t *to = server->answer + server->answer_used;
+    const size_t room = sizeof(server->answer) - server->answer_used;
+    struct vhost_user_header head;
+    ssize_t got = recv(server->backend.fd, to, room, MSG_DONTWAIT | MSG_PEEK);
+    size_t there;
+    if (got <= 0)
+        return got < 0 && (errno == EAGAIN || errno == EINTR) ? BH_ERR_AGAIN : BH_ERR_CLOSED;
+    there = server->answer_used + (size_t)got;
+    memcpy(&head, server->answer, sizeof(head)); /* means something when so many are there */
+    if (there > sizeof(head) && head.size < sizeof(server->answer) - sizeof(head) &&
+        there > sizeof(head) + head.size)
+        there = sizeof(head) + head.size;
+    got = recv(server->backend.fd, to, there - server->answer_used, MSG_DONTWAIT);
+    server->answer_used += got > 0 ? (size_t)got : 0;
+    return got > 0 ? BH_OK : BH_ERR_AGAIN;
+}
+
 static void read_answers(struct bh_vhost_user *server)
 {
     struct vhost_user_header head;
     bool heard = false;
     uint64_t value;
-    const ssize_t got = recv(server->backend.fd, server->answer + server->answer_used,
-                             sizeof(server->answer) - server->answer_used, MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
-        drop_backend_channel(server);
-        return;
-    }
-    server->answer_used += got > 0 ? (size_t)got : 0;
-    while (server->backend.fd >= 0 && take_answer(server, &head, &value)) {
+    int err = BH_OK;
+    for (unsigned i = 0; i < ANSWERS_PER_ROUND && !err && server->backend.fd >= 0; i++) {
+        err = read_piece(server);
+        if (err || !take_answer(server, &head, &value))
+            continue;
+        if (head.request == VHOST_USER_BACKEND_VRING_CALL || head.request == VHOST_USER_BACKEND_VRING_ERR)
+            bh_vu_in_band_answered(server);
         if (!server->iotlb || server->iotlb->unanswered || head.request != VHOST_USER_BACKEND_IOTLB_MSG)
             continue;
         bh_vu_iotlb_answered(server->iotlb, value == 0);
         heard = true;
     }
+    if (err == BH_ERR_CLOSED)
+        drop_backend_channel(server);
     if (heard)
         bh_vu_iommu_wake(server);
+    bh_vu_channel_flush(server);
 }
 
 static void backend_ready(struct bh_loop_fd *watch, uint32_t events)
@@ -154,6 +186,7 @@ int bh_vu_adopt_backend(struct bh_vhost_user *server, int fd, uint32_t id)
         return BH_ERR_INVAL;
     }
     server->backend_id = id;
+    bh_vu_channel_flush(server);
     return BH_OK;
 }
 

@@ -70,7 +70,7 @@ static const struct request requests[] = {
     ROW(SET_INFLIGHT_FD, PAYLOAD_INFLIGHT, 1, 1, false, F(INFLIGHT_SHMFD)),
     ROW(GPU_SET_SOCKET, PAYLOAD_ANY, 0, 1, false, BH_VU_UNGATED),
     ROW(RESET_DEVICE, PAYLOAD_NONE, 0, 0, false, F(RESET_DEVICE)),
-    ROW(VRING_KICK, PAYLOAD_ANY, 0, 0, false, F(INBAND_NOTIFICATIONS)),
+    ROW(VRING_KICK, PAYLOAD_STATE, 0, 0, false, F(INBAND_NOTIFICATIONS)),
     ROW(GET_MAX_MEM_SLOTS, PAYLOAD_NONE, 0, 0, true, F(CONFIGURE_MEM_SLOTS)),
     ROW(ADD_MEM_REG, PAYLOAD_REGION, 1, 1, false, F(CONFIGURE_MEM_SLOTS)),
     /* "No file descriptors SHOULD be passed ... the back-end MAY accept messages with one". */

@@ -87,6 +87,8 @@ enum bh_vu_ring_flag {
     BH_VU_RING_ENABLED = 4,
     BH_VU_RING_STARTED = 8,
     BH_VU_RING_LEFT = 16, /* not started yet; records of a former life are to be taken over when it is */
+    BH_VU_RING_KICK_IN_BAND = 32,
+    BH_VU_RING_CALL_POLLED = 64,
 };
 
 struct bh_vu_image_region {

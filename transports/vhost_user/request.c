@@ -22,7 +22,8 @@ uint64_t bh_vu_offered_protocol_features(const struct bh_vhost_user *server)
                     1u << VHOST_USER_PROTOCOL_F_MQ | 1u << VHOST_USER_PROTOCOL_F_LOG_SHMFD |
                     1u << VHOST_USER_PROTOCOL_F_REPLY_ACK | 1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ |
                     1u << VHOST_USER_PROTOCOL_F_RESET_DEVICE | 1u << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD |
-                    1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_STATUS;
+                    1u << VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS | 1u << VHOST_USER_PROTOCOL_F_STATUS |
+                    1u << VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS;
     if (bh_device_config_size(server->dev))
         bits |= 1u << VHOST_USER_PROTOCOL_F_CONFIG;
     return bits;
@@ -101,9 +102,17 @@ static enum bh_vu_result set_features(struct bh_vhost_user *server, const char *
 
 static enum bh_vu_result set_protocol_features(struct bh_vhost_user *server, const char **why)
 {
-    if (server->pending.u64 & ~bh_vu_offered_protocol_features(server))
+    const uint64_t bits = server->pending.u64;
+    const uint64_t with_in_band =
+        1u << VHOST_USER_PROTOCOL_F_BACKEND_REQ | 1u << VHOST_USER_PROTOCOL_F_REPLY_ACK;
+    if (bits & ~bh_vu_offered_protocol_features(server))
         return bh_vu_refuse(why, "protocol features that were never offered");
-    server->protocol_features = server->pending.u64;
+    if (bits >> VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS & 1u && (bits & with_in_band) != with_in_band) {
+        /* "It has no other way of signaling this error": the connection is closed ["In-band notifications"]. */
+        server->pending.need_reply = false;
+        return bh_vu_refuse(why, "in-band notifications without BACKEND_REQ and REPLY_ACK");
+    }
+    server->protocol_features = bits;
     return BH_VU_DONE;
 }
 
@@ -218,7 +227,8 @@ static enum bh_vu_result dispatch(struct bh_vhost_user *server, const char **why
     case VHOST_USER_SET_VRING_KICK:
     case VHOST_USER_SET_VRING_CALL:
     case VHOST_USER_SET_VRING_ERR:
-    case VHOST_USER_SET_VRING_ENABLE: return bh_vu_ring_request(server, why);
+    case VHOST_USER_SET_VRING_ENABLE:
+    case VHOST_USER_VRING_KICK: return bh_vu_ring_request(server, why);
     case VHOST_USER_GET_CONFIG: return get_config(server);
     case VHOST_USER_SET_CONFIG: return set_config(server, why);
     case VHOST_USER_SET_BACKEND_REQ_FD: return bh_vu_set_backend(server, why);
@@ -272,7 +282,7 @@ void bh_vu_handle(struct bh_vhost_user *server)
 }
 
 /*
- * The driver's side of a reset: rings begin anew, by SET_VRING_KICK. The call fds stay, QEMU tells them only once. So
+ * The driver's side of a reset: rings begin anew, by a kick or its fd. The call fds stay, QEMU tells them only once. So
  * does a ring's place, but for RESET_DEVICE: QEMU 7.2 sends SET_STATUS 0 when it stops a guest, and asks for the place
  * only then.
  */
@@ -287,6 +297,8 @@ static void reset_rings(struct bh_vhost_user *server)
         bh_vu_ring_clear(ring, false);
         bh_vu_ring_drop_kick(ring);
         ring->left = false;
+        /* A kick in-band may be the driver's, too late: it starts no ring that was not told anew. */
+        ring->has_addr = ring->has_addr && !bh_vu_has(server, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
         if (all) {
             ring->base = 0;
             ring->enabled = false;

@@ -31,7 +31,7 @@ static inline enum bh_vu_result bh_vu_answer_u64(struct bh_vhost_user *server, u
 }
 
 uint64_t bh_vu_offered_protocol_features(const struct bh_vhost_user *server);
-/* SET_VRING_*, GET_VRING_BASE. */
+/* SET_VRING_*, GET_VRING_BASE, VRING_KICK. */
 enum bh_vu_result bh_vu_ring_request(struct bh_vhost_user *server, const char **why);
 /* GET_VRING_BASE's end: the queue is quiet. */
 enum bh_vu_result bh_vu_answer_base(struct bh_vhost_user *server, struct bh_vu_ring *ring);

@@ -84,6 +84,16 @@ static enum bh_vu_result set_enable(struct bh_vhost_user *server, struct bh_vu_r
     return BH_VU_DONE;
 }
 
+static enum bh_vu_result kick_in_band(struct bh_vhost_user *server, struct bh_vu_ring *ring, const char **why)
+{
+    if (!bh_vu_has(server, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS))
+        return bh_vu_refuse(why, "its protocol feature was not negotiated");
+    if (server->pending.state.num)
+        return bh_vu_refuse(why, "bits that have no meaning");
+    bh_vu_ring_kick_in_band(ring);
+    return BH_VU_DONE;
+}
+
 /* RESET_OWNER: "back-ends either ignore this message, or use it to disable all rings". One stop after the other. */
 enum bh_vu_result bh_vu_disable_from(struct bh_vhost_user *server, unsigned index)
 {
@@ -113,6 +123,7 @@ enum bh_vu_result bh_vu_ring_request(struct bh_vhost_user *server, const char **
     case VHOST_USER_GET_VRING_BASE:
         return ring->started ? stop_ring(server, ring, BH_VU_WAIT_BASE) : bh_vu_answer_base(server, ring);
     case VHOST_USER_SET_VRING_ENABLE: return set_enable(server, ring, why);
+    case VHOST_USER_VRING_KICK: return kick_in_band(server, ring, why);
     default: return set_vring_fd(server, ring, why);
     }
 }

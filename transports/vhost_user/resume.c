@@ -21,7 +21,8 @@ static void capture_ring(const struct bh_vu_ring *ring, struct bh_vu_image_ring 
         .base = ring->base,
         .flags = (ring->has_addr ? BH_VU_RING_HAS_ADDR : 0u) | (ring->has_kick ? BH_VU_RING_HAS_KICK : 0u) |
                  (ring->enabled ? BH_VU_RING_ENABLED : 0u) | (ring->started ? BH_VU_RING_STARTED : 0u) |
-                 (ring->left ? BH_VU_RING_LEFT : 0u),
+                 (ring->left ? BH_VU_RING_LEFT : 0u) | (ring->kick_in_band ? BH_VU_RING_KICK_IN_BAND : 0u) |
+                 (ring->call_polled ? BH_VU_RING_CALL_POLLED : 0u),
         .kick_id = ring->kick.fd >= 0 ? ring->kick_id : 0,
         .call_id = ring->call_fd >= 0 ? ring->call_id : 0,
         .err_id = ring->err_fd >= 0 ? ring->err_id : 0,
@@ -130,7 +131,9 @@ static int restore_features(struct bh_vhost_user *server, const struct bh_vu_ima
     if (image->class_size > sizeof(image->class_state) || (image->class_size && !dev->class->load) ||
         (image->class_size && dev->class->load(dev, image->class_state, image->class_size)))
         return wrong(why, "the class's own state makes no sense");
-    server->protocol_features = image->protocol_features & bh_vu_offered_protocol_features(server);
+    if (image->protocol_features & ~bh_vu_offered_protocol_features(server))
+        return wrong(why, "its protocol features are not all this program's");
+    server->protocol_features = image->protocol_features;
     server->protocol_negotiated = image->flags & BH_VU_IMAGE_PROTOCOL_NEGOTIATED;
     return BH_OK;
 }
@@ -151,8 +154,12 @@ static int restore_ring(struct bh_vu_ring *ring, const struct bh_vu_image_ring *
     ring->has_addr = image->flags & BH_VU_RING_HAS_ADDR;
     ring->left = image->flags & (BH_VU_RING_STARTED | BH_VU_RING_LEFT);
     bh_vu_ring_set_call(ring, call, image->call_id);
+    ring->call_polled = image->flags & BH_VU_RING_CALL_POLLED;
     bh_vu_ring_set_err(ring, err_fd, image->err_id);
-    if (image->flags & BH_VU_RING_HAS_KICK) {
+    ring->kick_in_band = image->flags & BH_VU_RING_KICK_IN_BAND && kick < 0;
+    if (ring->kick_in_band) {
+        ring->has_kick = image->flags & BH_VU_RING_HAS_KICK;
+    } else if (image->flags & BH_VU_RING_HAS_KICK) {
         if (bh_vu_ring_set_kick(ring, kick, image->kick_id))
             err = wrong(why, "a kick fd that cannot be waited for");
     } else if (kick >= 0) {

@@ -81,7 +81,7 @@ void bh_vu_ring_wake(struct bh_vu_ring *ring)
 
 void bh_vu_ring_drop_kick(struct bh_vu_ring *ring)
 {
-    ring->has_kick = false;
+    ring->has_kick = ring->kick_in_band = false;
     if (ring->kick.fd >= 0) {
         bh_loop_fd_remove(&ring->kick);
         close(ring->kick.fd);
@@ -146,7 +146,7 @@ static void listen_for_kicks(struct bh_vu_ring *ring)
 {
     if (ring->kick.fd >= 0)
         bh_loop_fd_want(&ring->kick, ring->started ? BH_LOOP_READ : 0);
-    else if (ring->started && ring->has_kick)
+    else if (ring->started && ring->has_kick && !ring->kick_in_band)
         bh_loop_timer_set(ring->server->loop, &ring->poll, POLL_MS, poll_again);
 }
 
@@ -268,6 +268,17 @@ int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd, uint32_t id)
     return BH_OK;
 }
 
+void bh_vu_ring_kick_in_band(struct bh_vu_ring *ring)
+{
+    if (!ring->has_kick)
+        ring->has_kick = ring->kick_in_band = true;
+    bh_vu_ring_try_start(ring);
+    if (!ring->started)
+        return;
+    bh_device_run_kick(ring->server->dev, ring->index, 0);
+    run_ring(ring);
+}
+
 static void replace(int *old, bool *socket, int fd)
 {
     if (*old >= 0)
@@ -296,9 +307,10 @@ static void signal_fd(int fd, bool socket)
 void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd, uint32_t id)
 {
     ring->call_id = id;
+    ring->call_polled = fd < 0;
     replace(&ring->call_fd, &ring->call_is_socket, fd);
-    if (fd >= 0 && ring->call_missed) {
-        ring->call_missed = false;
+    if (fd >= 0 && (ring->call_missed || ring->call_due)) {
+        ring->call_missed = ring->call_due = false;
         signal_fd(fd, ring->call_is_socket);
     }
 }
@@ -313,7 +325,7 @@ void bh_vu_ring_notify(struct bh_vu_ring *ring)
 {
     if (ring->call_fd >= 0)
         signal_fd(ring->call_fd, ring->call_is_socket);
-    else
+    else if (!bh_vu_in_band_call(ring))
         ring->call_missed = true;
     tell_of_marks(ring->server);
 }
@@ -322,4 +334,6 @@ void bh_vu_ring_error(struct bh_vu_ring *ring)
 {
     if (ring->err_fd >= 0)
         signal_fd(ring->err_fd, ring->err_is_socket);
+    else
+        (void)bh_vu_in_band_error(ring);
 }

@@ -2,7 +2,7 @@
 /*
  * The vhost-user server's inside: one device, at most one connection, its rings. These files share it: server.c (life
  * of connections and what the device tells), request.c, request_ring.c (what each message does), channel.c (what we say
- * unasked), ring.c (rings and their fds), memory.c, log.c, iommu.c, device_state.c, inflight.c, and journal.c with
+ * unasked), ring.c (rings and their fds), inband.c (rings without), memory.c, log.c, iommu.c, device_state.c, inflight.c, and journal.c with
  * resume.c (what outlives the process); wire.c moves bytes.
  *
  * Theory of operation
@@ -43,7 +43,10 @@ struct bh_vu_ring {
     uint32_t base; /* as SET_VRING_BASE and GET_VRING_BASE have it */
     struct vhost_user_vring_addr addr;
     bool has_addr;
-    bool has_kick; /* SET_VRING_KICK came, with an fd or for polling */
+    bool has_kick;          /* SET_VRING_KICK came, with an fd or for polling, or VRING_KICK */
+    bool kick_in_band;      /* it was VRING_KICK: there is nothing to poll for */
+    bool call_polled;       /* SET_VRING_CALL came without an fd: the front-end looks by itself */
+    bool call_due, err_due; /* to be told by a message (inband.c) */
     bool enabled;
     bool started;
     bool packed;            /* as it was started: a reset forgets the features */
@@ -158,8 +161,10 @@ struct bh_vhost_user {
     struct bh_features withheld; /* of the device, as the user wants it: put back between connections */
     uint8_t answer[64];          /* what came on the back-end channel and is not whole yet */
     size_t answer_used;
-    bool is_resumed;        /* this connection was a former process's */
-    bool config_change_due; /* CONFIG_CHANGE_MSG waits for room in the channel */
+    unsigned in_band_next;   /* the ring whose turn it is to notify */
+    bool in_band_unanswered; /* a VRING_CALL or VRING_ERR was sent on it, and the answer is to come */
+    bool is_resumed;         /* this connection was a former process's */
+    bool config_change_due;  /* CONFIG_CHANGE_MSG waits for room in the channel */
     struct bh_vu_memory memory;
     struct bh_vu_log log;
     struct bh_vu_state state;
@@ -225,6 +230,27 @@ void bh_vu_close_backend(struct bh_vhost_user *server);
 /* The channel is `fd`, ours now, kept under `id`. BH_ERR_INVAL: one that cannot be waited for. */
 int bh_vu_adopt_backend(struct bh_vhost_user *server, int fd, uint32_t id) BH_MUST_USE;
 
+/*
+ * Send what is not to be answered with more than an acknowledgement. `size` at most an IOTLB message's. BH_OK;
+ * BH_ERR_AGAIN: no room; BH_ERR_CLOSED.
+ */
+int bh_vu_channel_say(struct bh_vhost_user *server, uint32_t request, uint32_t flags, const void *payload,
+                      uint32_t size) BH_MUST_USE;
+/* Say what is to be said on the back-end channel, as far as there is room. */
+void bh_vu_channel_flush(struct bh_vhost_user *server);
+
+/* --- inband.c -------------------------------------------------------------------------------------------- */
+
+/* The ring notifies, or is broken, and has no fd for that: true when a message will tell it. */
+bool bh_vu_in_band_call(struct bh_vu_ring *ring);
+bool bh_vu_in_band_error(struct bh_vu_ring *ring);
+/* For channel.c: send what is due. As bh_vu_channel_say. */
+int bh_vu_in_band_say(struct bh_vhost_user *server) BH_MUST_USE;
+/* The answer came. */
+void bh_vu_in_band_answered(struct bh_vhost_user *server);
+/* The channel is gone, and an answer with it. */
+void bh_vu_in_band_cut(struct bh_vhost_user *server);
+
 /* --- log.c ----------------------------------------------------------------------------------------------- */
 
 /* Log, or log no more, as log.map and log.wanted now say. */
@@ -264,8 +290,6 @@ void bh_vu_iommu_flush(struct bh_vhost_user *server);
 void bh_vu_iommu_wake(struct bh_vhost_user *server);
 /* No queue of the connection runs any more: no IOMMU, until the next one has it. */
 void bh_vu_iommu_detach(struct bh_vhost_user *server);
-/* channel.c: say what is to be said on the back-end channel, as far as there is room. */
-void bh_vu_channel_flush(struct bh_vhost_user *server);
 
 /* --- ring.c ---------------------------------------------------------------------------------------------- */
 
@@ -280,7 +304,9 @@ void bh_vu_ring_stopped(struct bh_vu_ring *ring);
 void bh_vu_ring_clear(struct bh_vu_ring *ring, bool forget);
 /* The new fd (or -1), kept under `id`, becomes the ring's. BH_ERR_INVAL: one that cannot be waited for. */
 int bh_vu_ring_set_kick(struct bh_vu_ring *ring, int fd, uint32_t id) BH_MUST_USE;
-/* GET_VRING_BASE or a reset: no start until SET_VRING_KICK comes again. */
+/* VRING_KICK: as a kick by an fd; one that comes first starts the ring. */
+void bh_vu_ring_kick_in_band(struct bh_vu_ring *ring);
+/* GET_VRING_BASE or a reset: no start until SET_VRING_KICK or VRING_KICK comes again. */
 void bh_vu_ring_drop_kick(struct bh_vu_ring *ring);
 void bh_vu_ring_set_call(struct bh_vu_ring *ring, int fd, uint32_t id);
 void bh_vu_ring_set_err(struct bh_vu_ring *ring, int fd, uint32_t id);
