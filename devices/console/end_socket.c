@@ -7,12 +7,10 @@
  */
 #include "devices/console/ends.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static const char taken_over[] = "\r\n[another client took this console over]\r\n";
@@ -48,52 +46,6 @@ static void client_came(struct bh_loop_fd *watch, uint32_t events)
         close_client(s);
 }
 
-/*
- * A socket file that nobody listens on is a killed program's: it may go. Asked with a datagram socket, of which who
- * listens there does not hear: a stream would take the console over.
- */
-static bool is_stale(const struct sockaddr_un *address)
-{
-    struct stat file;
-    if (lstat(address->sun_path, &file) || !S_ISSOCK(file.st_mode))
-        return false; /* ECONNREFUSED is what connect says of any other file too */
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool stale = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-                 errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
-static int listen_on(const char *path, struct bh_diag_sink *sink)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        bh_error(sink, NULL, "use a shorter folder", "console-socket: %s is longer than %zu bytes", path,
-                 sizeof(address.sun_path) - 1);
-        return BH_ERR_RANGE;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return BH_ERR_IO;
-    fchmod(fd, 0600); /* of the file that bind makes */
-    int err = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
-    if (err == EADDRINUSE && is_stale(&address)) {
-        unlink(path);
-        err = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
-    }
-    if (err == 0 && listen(fd, 4) != 0)
-        err = errno;
-    if (err == 0)
-        return fd;
-    close(fd);
-    bh_error(sink, NULL, "give a path in a folder that exists and that no other program serves",
-             "console-socket: cannot listen on %s: %s", path, strerror(err));
-    return err == EADDRINUSE ? BH_ERR_EXIST : err == ENOENT ? BH_ERR_NOENT : BH_ERR_IO;
-}
-
 int bh_end_socket_start(struct bh_end_socket *s, struct bh_terminal *terminal, const char *path, int fd,
                         struct bh_diag_sink *sink)
 {
@@ -104,9 +56,9 @@ int bh_end_socket_start(struct bh_end_socket *s, struct bh_terminal *terminal, c
                                 .path = path,
                                 .sink = sink};
     if (path) {
-        fd = listen_on(path, sink);
+        fd = bh_unix_listen(path, SOCK_STREAM | SOCK_NONBLOCK, 4, BH_UNIX_OURS_ALONE | BH_UNIX_REPLACE_STALE);
         if (fd < 0)
-            return fd;
+            return bh_unix_complain(path, errno, "console-socket", sink);
         s->listener = fd;
     } else {
         int on = 0;

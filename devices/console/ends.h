@@ -63,8 +63,8 @@ struct bh_end_socket {
 };
 /*
  * Listen on `path`, or on `fd` when `path` is NULL. One client at a time: a later one takes over, the former
- * is told so and closed. BH_ERR_EXIST: somebody listens there; BH_ERR_RANGE: the path is too long; _NOENT,
- * _IO.
+ * is told so and closed. BH_ERR_BUSY: somebody listens there; BH_ERR_RANGE: the path is too long; _NOENT,
+ * _ACCESS, _IO.
  */
 int bh_end_socket_start(struct bh_end_socket *socket, struct bh_terminal *terminal, const char *path, int fd,
                         struct bh_diag_sink *sink) BH_MUST_USE;

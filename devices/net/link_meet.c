@@ -11,15 +11,13 @@
  */
 #include "devices/net/link_meet.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define RETRY_MS 50u
@@ -57,38 +55,15 @@ static int lock_folder(const char *path)
     return fd;
 }
 
-static int open_listener(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat file;
-
-    if (fd < 0)
-        return -1;
-    fchmod(fd, 0600);
-    if (lstat(address->sun_path, &file) == 0 && S_ISSOCK(file.st_mode))
-        unlink(address->sun_path); /* nobody listens on it: a killed end left it behind */
-    if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 && listen(fd, 2) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
 /* Connect or listen, under the lock. Returns a connection, or -1: listening, or to be tried again. */
 static int connect_or_listen(struct bh_link_meet *meet)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const int type = SOCK_SEQPACKET | SOCK_NONBLOCK;
+    int fd = bh_unix_connect(meet->path, type);
 
-    if (fd < 0)
-        return -1;
-    memcpy(address.sun_path, meet->path, strlen(meet->path));
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+    if (fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED))
         return fd;
-    int err = errno;
-    close(fd);
-    if (err != ENOENT && err != ECONNREFUSED)
-        return -1;
-    meet->listener = open_listener(&address);
+    meet->listener = bh_unix_listen(meet->path, type, 2, BH_UNIX_OURS_ALONE | BH_UNIX_REPLACE_STALE);
     if (meet->listener >= 0 &&
         bh_loop_fd_add(meet->loop, &meet->watch, meet->listener, BH_LOOP_READ, came) != BH_OK) {
         close(meet->listener);
@@ -114,11 +89,12 @@ static void attempt(struct bh_loop_timer *timer)
 }
 
 int bh_link_meet_start(struct bh_link_meet *meet, struct bh_loop *loop, const char *path,
-                       void (*met)(struct bh_link_meet *meet, int fd))
+                       void (*met)(struct bh_link_meet *meet, int fd), struct bh_diag_sink *sink)
 {
+    struct sockaddr_un address;
     *meet = (struct bh_link_meet){.loop = loop, .path = path, .listener = -1, .met = met};
-    if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-        return BH_ERR_RANGE;
+    if (bh_unix_address(&address, path))
+        return bh_unix_complain(path, errno, "link-path", sink);
     bh_loop_timer_set(loop, &meet->retry, 0, attempt);
     return BH_OK;
 }

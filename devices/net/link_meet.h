@@ -21,9 +21,12 @@ struct bh_link_meet {
     struct bh_loop_timer retry;
 };
 
-/* Begin; `met` is called with a connected SOCK_SEQPACKET once the other end is there, never from within. */
+/*
+ * Begin; `met` is called with a connected SOCK_SEQPACKET once the other end is there, never from within.
+ * BH_ERR_RANGE, BH_ERR_INVAL: a path that no socket can have, said on `sink`.
+ */
 int bh_link_meet_start(struct bh_link_meet *meet, struct bh_loop *loop, const char *path,
-                       void (*met)(struct bh_link_meet *meet, int fd)) BH_MUST_USE;
+                       void (*met)(struct bh_link_meet *meet, int fd), struct bh_diag_sink *sink) BH_MUST_USE;
 /* The connection given to `met` has ended: look for the other end again, in `delay_ms`. */
 void bh_link_meet_again(struct bh_link_meet *meet, unsigned delay_ms);
 void bh_link_meet_stop(struct bh_link_meet *meet);

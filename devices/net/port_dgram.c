@@ -12,13 +12,11 @@
  */
 #include "devices/net/ports.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define RETRY_MS 1u
@@ -31,7 +29,8 @@ struct port_dgram {
     struct bh_netport port;
     struct bh_loop *loop;
     struct bh_diag_sink *sink;
-    struct sockaddr_un local, peer;
+    char *local; /* NULL: not bound */
+    struct sockaddr_un peer;
     int fd; /* -1: none */
     struct bh_loop_fd watch;
     struct bh_loop_timer retry;
@@ -112,45 +111,18 @@ static unsigned send_frames(struct bh_netport *port, unsigned pair, const struct
 
 static const struct bh_netport_ops dgram_ops = {.send = send_frames, .peek = peek, .drop = drop};
 
-static int read_path(struct port_dgram *d, const char *option, const char *path, struct sockaddr_un *address)
-{
-    address->sun_family = AF_UNIX;
-    if (strlen(path) >= sizeof(address->sun_path)) {
-        bh_error(d->sink, NULL, "use a shorter folder", "%s: %s is longer than 107 bytes", option, path);
-        return BH_ERR_RANGE;
-    }
-    memcpy(address->sun_path, path, strlen(path) + 1);
-    return BH_OK;
-}
-
 /* A socket file that nobody has open is replaced. */
-static int bind_local(struct port_dgram *d)
+static int bind_local(struct port_dgram *d, const char *path)
 {
-    const struct sockaddr *address = (const struct sockaddr *)&d->local;
-    const int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat file;
-    bool taken, left;
-
-    if (probe < 0)
-        return BH_ERR_IO;
-    taken = connect(probe, address, sizeof(d->local)) == 0;
-    left = !taken && errno == ECONNREFUSED && lstat(d->local.sun_path, &file) == 0 && S_ISSOCK(file.st_mode);
-    close(probe);
-    if (taken) {
-        bh_error(d->sink, NULL, NULL, "dgram-local: another program has %s", d->local.sun_path);
-        return BH_ERR_BUSY;
+    d->fd = bh_unix_listen(path, SOCK_DGRAM | SOCK_NONBLOCK, 0, BH_UNIX_OURS_ALONE | BH_UNIX_REPLACE_STALE);
+    if (d->fd < 0)
+        return bh_unix_complain(path, errno, "dgram-local", d->sink);
+    d->local = strdup(path);
+    if (!d->local) {
+        unlink(path);
+        return BH_ERR_NOMEM;
     }
-    if (left)
-        unlink(d->local.sun_path);
-    d->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (d->fd >= 0) {
-        fchmod(d->fd, 0600);
-        if (bind(d->fd, address, sizeof(d->local)) == 0)
-            return bh_loop_fd_add(d->loop, &d->watch, d->fd, BH_LOOP_READ, ready);
-    }
-    bh_error(d->sink, NULL, NULL, "dgram-local: %s: %s", d->local.sun_path, strerror(errno));
-    d->local.sun_path[0] = '\0'; /* it is not ours to remove */
-    return BH_ERR_IO;
+    return bh_loop_fd_add(d->loop, &d->watch, d->fd, BH_LOOP_READ, ready);
 }
 
 int bh_port_dgram_create(struct bh_loop *loop, const char *local, const char *peer, uint32_t mtu,
@@ -168,14 +140,10 @@ int bh_port_dgram_create(struct bh_loop *loop, const char *local, const char *pe
     d->packet = malloc(BH_NET_GSO_BYTES);
     d->arrival.bytes = d->packet;
     if (d->packet)
-        err = read_path(d, "dgram-path", peer, &d->peer);
+        err = bh_unix_address(&d->peer, peer) ? bh_unix_complain(peer, errno, "dgram-path", sink) : BH_OK;
     if (!err)
-        err = read_path(d, "dgram-local", local, &d->local);
-    if (!err)
-        err = bind_local(d);
+        err = bind_local(d, local);
     if (err) {
-        if (d->fd < 0)
-            d->local.sun_path[0] = '\0';
         bh_port_dgram_destroy(&d->port);
         return err;
     }
@@ -191,8 +159,9 @@ void bh_port_dgram_destroy(struct bh_netport *port)
     bh_loop_fd_remove(&d->watch);
     if (d->fd >= 0)
         close(d->fd);
-    if (d->local.sun_path[0])
-        unlink(d->local.sun_path);
+    if (d->local)
+        unlink(d->local);
+    free(d->local);
     free(d->packet);
     free(d);
 }

@@ -388,9 +388,7 @@ int bh_port_link_create(struct bh_loop *loop, const char *path, int fd, uint32_t
     if (!l->packet || bh_frame_fifo_init(&l->fifo, FIFO_SLOTS, HEADER + BH_NET_GSO_BYTES) != BH_OK)
         goto free_it;
     if (path) {
-        err = bh_link_meet_start(&l->meet, loop, path, met);
-        if (err)
-            bh_error(sink, NULL, "use a shorter folder", "link-path: %s is longer than 107 bytes", path);
+        err = bh_link_meet_start(&l->meet, loop, path, met, sink);
     } else {
         err = take_fd(l, fd);
     }

@@ -15,6 +15,7 @@
 #include "devices/net/ports.h"
 
 #include <bulkhead/impl/accept.h>
+#include <bulkhead/impl/unix_socket.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,9 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define PREFIX        4u
@@ -45,8 +44,8 @@ struct port_stream {
     struct bh_netport port;
     struct bh_loop *loop;
     struct bh_diag_sink *sink;
-    struct sockaddr_un address; /* sun_path empty: handed over */
-    int listener, fd;           /* -1: none */
+    char *path;       /* NULL: handed over */
+    int listener, fd; /* -1: none */
     struct bh_loop_fd watch, listen_watch;
     struct bh_accept accept;
     struct bh_loop_timer retry;
@@ -118,7 +117,7 @@ static void hang_up(struct bh_loop_work *work)
     set_link(s, false);
     if (s->listener >= 0)
         bh_loop_fd_want(&s->listen_watch, BH_LOOP_READ);
-    else if (s->address.sun_path[0])
+    else if (s->path)
         bh_loop_timer_set(s->loop, &s->retry, RECONNECT_MS, attempt);
 }
 
@@ -140,15 +139,10 @@ static void came(struct bh_loop_fd *watch, uint32_t events)
 static void attempt(struct bh_loop_timer *timer)
 {
     struct port_stream *s = BH_LOOP_OWNER(timer, struct port_stream, retry);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = bh_unix_connect(s->path, SOCK_STREAM | SOCK_NONBLOCK);
 
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&s->address, sizeof(s->address)) == 0) {
-        if (connected(s, fd))
-            return;
-    } else if (fd >= 0) {
-        close(fd);
-    }
-    bh_loop_timer_set(s->loop, timer, RECONNECT_MS, attempt);
+    if (fd < 0 || !connected(s, fd))
+        bh_loop_timer_set(s->loop, timer, RECONNECT_MS, attempt);
 }
 
 /* --- from the other end ----------------------------------------------------------------------------------- */
@@ -352,36 +346,13 @@ static void ready(struct bh_loop_fd *watch, uint32_t events)
 /* Listen; a socket file that nobody listens on is replaced. */
 static int open_listener(struct port_stream *s)
 {
-    const struct sockaddr *address = (const struct sockaddr *)&s->address;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat file;
-    int err = BH_ERR_IO;
+    const int fd =
+        bh_unix_listen(s->path, SOCK_STREAM | SOCK_NONBLOCK, 1, BH_UNIX_OURS_ALONE | BH_UNIX_REPLACE_STALE);
 
-    if (fd < 0 || probe < 0)
-        goto out;
-    fchmod(fd, 0600);
-    if (connect(probe, address, sizeof(s->address)) == 0 || errno == EAGAIN) {
-        bh_error(s->sink, NULL, NULL, "stream-path: another program listens on %s", s->address.sun_path);
-        err = BH_ERR_BUSY;
-        goto out;
-    }
-    if (errno == ECONNREFUSED && lstat(s->address.sun_path, &file) == 0 && S_ISSOCK(file.st_mode))
-        unlink(s->address.sun_path);
-    if (bind(fd, address, sizeof(s->address)) != 0 || listen(fd, 1) != 0) {
-        bh_error(s->sink, NULL, NULL, "stream-path: cannot listen on %s: %s", s->address.sun_path,
-                 strerror(errno));
-        goto out;
-    }
-    err = bh_loop_fd_add(s->loop, &s->listen_watch, fd, BH_LOOP_READ, came);
-    if (!err)
-        s->listener = fd;
-out:
-    if (probe >= 0)
-        close(probe);
-    if (err && fd >= 0)
-        close(fd);
-    return err;
+    if (fd < 0)
+        return bh_unix_complain(s->path, errno, "stream-path", s->sink);
+    s->listener = fd;
+    return bh_loop_fd_add(s->loop, &s->listen_watch, fd, BH_LOOP_READ, came);
 }
 
 static int take_fd(struct port_stream *s, int fd)
@@ -399,11 +370,13 @@ static int take_fd(struct port_stream *s, int fd)
 
 static int open_path(struct port_stream *s, const char *path, bool listens)
 {
-    if (strlen(path) >= sizeof(s->address.sun_path)) {
-        bh_error(s->sink, NULL, "use a shorter folder", "stream-path: %s is longer than 107 bytes", path);
-        return BH_ERR_RANGE;
-    }
-    memcpy(s->address.sun_path, path, strlen(path) + 1);
+    struct sockaddr_un address;
+
+    if (bh_unix_address(&address, path))
+        return bh_unix_complain(path, errno, "stream-path", s->sink);
+    s->path = strdup(path);
+    if (!s->path)
+        return BH_ERR_NOMEM;
     if (listens)
         return open_listener(s);
     bh_loop_timer_set(s->loop, &s->retry, 0, attempt);
@@ -422,7 +395,6 @@ int bh_port_stream_create(struct bh_loop *loop, const struct bh_port_stream_setu
     s->loop = loop;
     s->sink = sink;
     s->listener = s->fd = -1;
-    s->address.sun_family = AF_UNIX;
     s->limit = (struct bh_diag_limit){.burst = 1, .period_ms = 60000};
     s->in = malloc(IN_BYTES);
     s->out = malloc(OUT_BYTES);
@@ -448,9 +420,10 @@ void bh_port_stream_destroy(struct bh_netport *port)
     if (s->fd >= 0)
         close(s->fd);
     if (s->listener >= 0) {
-        unlink(s->address.sun_path);
+        unlink(s->path);
         close(s->listener);
     }
+    free(s->path);
     free(s->in);
     free(s->out);
     free(s);

@@ -16,6 +16,7 @@
 #include "devices/vsock/port_host.h"
 #include "devices/vsock/sockets.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +153,7 @@ static int dial_socket(struct bh_vsock_call *call, int *connecting)
 {
     const struct bh_vsock_host_setup *setup = &call->host->setup;
     const uint32_t port = call->end.conn->peer_port;
-    char path[BH_VSOCK_PATH_MAX + 64], pair[BH_VSOCK_PAIR_MAX];
+    char path[BH_UNIX_PATH_MAX + 64], pair[BH_VSOCK_PAIR_MAX];
 
     *connecting = 0;
     bh_vsock_pair_name(setup->guest_cid, call->peer_cid, pair);

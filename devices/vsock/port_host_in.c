@@ -2,11 +2,12 @@
 /*
  * Connections that come to the guest from outside: the listening sockets, and the line that says where to.
  *
- * #syscalls accept4 recvfrom sendto unlink unlinkat
+ * #syscalls socket bind connect listen fchmod lstat newfstatat accept4 recvfrom sendto unlink unlinkat
  */
 #include "devices/vsock/port_host.h"
 #include "devices/vsock/sockets.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -181,17 +182,13 @@ static int listen_path(struct bh_vsock_host *host, char *path, int type, uint32_
 {
     if (!path)
         return BH_ERR_NOMEM;
-    int fd = bh_vsock_listen_path(path, type);
+    const int fd = bh_unix_listen(path, type | SOCK_NONBLOCK, BH_VSOCK_BACKLOG,
+                                  BH_UNIX_OURS_ALONE | BH_UNIX_REPLACE_STALE);
     if (fd >= 0)
         return add(host, fd, type, peer_cid, 0, path);
-    bh_error(host->sink, NULL,
-             fd == BH_ERR_RANGE ? "use a shorter folder" : "give a path in a folder of your own",
-             "cannot listen on %s: %s", path,
-             fd == BH_ERR_RANGE  ? "a socket's path has at most 107 bytes"
-             : fd == BH_ERR_BUSY ? "another program serves it, or it is no socket"
-                                 : bh_err_text(fd));
+    const int err = bh_unix_complain(path, errno, NULL, host->sink);
     free(path);
-    return fd;
+    return err;
 }
 
 static int listen_forward(struct bh_vsock_host *host, uint32_t port)

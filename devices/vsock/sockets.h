@@ -11,7 +11,7 @@
 #include <bulkhead/err.h>
 #include <stdint.h>
 
-#define BH_VSOCK_PATH_MAX 107 /* bytes of a Unix socket's path */
+#define BH_VSOCK_BACKLOG 1024
 
 /* `type`: SOCK_STREAM or SOCK_SEQPACKET. The fd, or BH_ERR_AGAIN: its queue is full, try again; BH_ERR_NOENT: nobody
  * listens there; BH_ERR_RANGE: the path is too long; BH_ERR_IO. */
@@ -20,8 +20,7 @@ int bh_vsock_dial_path(const char *path, int type) BH_MUST_USE;
 int bh_vsock_dial_host(uint32_t cid, uint32_t port, int type, int *connecting) BH_MUST_USE;
 int bh_vsock_dialled(int fd) BH_MUST_USE;
 
-/* Listen for many. A socket file that nobody serves is replaced. BH_ERR_RANGE, _NOENT, _ACCESS, _BUSY, _IO. */
-int bh_vsock_listen_path(const char *path, int type) BH_MUST_USE;
+/* Listen for many. BH_ERR_UNSUPPORTED, _ACCESS, _BUSY, _IO. */
 int bh_vsock_listen_host(uint32_t port, int type) BH_MUST_USE;
 
 #endif

@@ -9,11 +9,11 @@
  */
 #include "devices/vsock/vsock.h"
 #include "devices/vsock/ports.h"
-#include "devices/vsock/sockets.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/class_rig.h"
 
 #include <bulkhead/impl/class.h>
+#include <bulkhead/impl/unix_socket.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,9 +80,12 @@ static void bed_open(struct bed *bed, uint8_t set_up)
                                              .guest_cid = CID,
                                              .conn_max = CONNS};
     BH_ASSERT(bh_vsock_port_host_create(bed->loop, &host, &bed->sink, &bed->port) == BH_OK);
-    bed->listeners[0] = bh_vsock_listen_path(name(bed, "v_1"), SOCK_STREAM);
-    bed->listeners[1] = bh_vsock_listen_path(name(bed, "v_2"), SOCK_SEQPACKET);
-    bed->listeners[2] = bh_vsock_listen_path(name(bed, "3-4/3-4"), SOCK_STREAM);
+    bed->listeners[0] =
+        bh_unix_listen(name(bed, "v_1"), SOCK_STREAM | SOCK_NONBLOCK, 4, BH_UNIX_REPLACE_STALE);
+    bed->listeners[1] =
+        bh_unix_listen(name(bed, "v_2"), SOCK_SEQPACKET | SOCK_NONBLOCK, 4, BH_UNIX_REPLACE_STALE);
+    bed->listeners[2] =
+        bh_unix_listen(name(bed, "3-4/3-4"), SOCK_STREAM | SOCK_NONBLOCK, 4, BH_UNIX_REPLACE_STALE);
     for (unsigned i = 0; i < PROGRAMS; i++)
         bed->programs[i] = -1;
     const struct bh_vsock_memory memory = {bed->conns, CONNS, bed->buckets, 4};
@@ -190,7 +193,8 @@ static void program_comes(struct bed *bed)
     if (!program)
         return;
     if (how < 3)
-        fd = bh_vsock_dial_path(name(bed, paths[how]), how == 1 ? SOCK_SEQPACKET : SOCK_STREAM);
+        fd =
+            bh_unix_connect(name(bed, paths[how]), (how == 1 ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK);
     else
         fd = accept4(bed->listeners[how - 3], NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     *program = fd < 0 ? -1 : fd;

@@ -5,9 +5,9 @@
  */
 #include "devices/vsock/hello.h"
 #include "devices/vsock/ports.h"
-#include "devices/vsock/sockets.h"
 #include "tests/unit/vsock_rig.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -101,9 +100,14 @@ static void turn(struct bed *bed)
 
 static int client(struct bed *bed, const char *name, int type)
 {
-    int fd = bh_vsock_dial_path(path_in(bed, name), type);
+    int fd = bh_unix_connect(path_in(bed, name), type | SOCK_NONBLOCK);
     assert_true(fd >= 0);
     return fd;
+}
+
+static int listen_at(struct bed *bed, const char *name)
+{
+    return bh_unix_listen(path_in(bed, name), SOCK_STREAM | SOCK_NONBLOCK, 4, 0);
 }
 
 static void say(int fd, const char *text)
@@ -270,7 +274,7 @@ static void guest_reaches_a_listener_of_the_host(void **state)
 
     guest_says(bed, 0, hdr, VIRTIO_VSOCK_OP_REQUEST, "");
     vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RST); /* nobody listens */
-    int listener = bh_vsock_listen_path(path_in(bed, "0_5000"), SOCK_STREAM);
+    int listener = listen_at(bed, "0_5000");
     assert_true(listener >= 0);
     int fd = guest_connects(bed, listener, hdr);
     guest_says(bed, 0, hdr, VIRTIO_VSOCK_OP_RW, "question");
@@ -326,7 +330,7 @@ static void slow_reader_loses_nothing_even_after_the_guest_has_closed(void **sta
     struct bed *bed = bed_new(1, false);
     struct virtio_vsock_hdr hdr =
         header(bed, 0, VIRTIO_VSOCK_OP_REQUEST, GUEST, HOST, 5000, VIRTIO_VSOCK_TYPE_STREAM);
-    int listener = bh_vsock_listen_path(path_in(bed, "0_5000"), SOCK_STREAM), small = 1;
+    int listener = listen_at(bed, "0_5000"), small = 1;
     struct vsock_packet packet;
 
     int fd = guest_connects(bed, listener, hdr);
@@ -649,7 +653,7 @@ static void path_in_use_is_said_and_a_stale_one_replaced(void **state)
     struct bh_vsock_port *port;
 
     assert_int_equal(bh_vsock_port_host_create(bed->loop, &taken, &bed->sink, &port), BH_ERR_BUSY);
-    int fd = bh_vsock_listen_path(path_in(bed, "stale"), SOCK_STREAM);
+    int fd = listen_at(bed, "stale");
     assert_true(fd >= 0);
     close(fd);
     const struct bh_vsock_host_setup stale = {.path = path_in(bed, "stale"), .guest_cid = 9, .conn_max = 1};
