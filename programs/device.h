@@ -30,7 +30,7 @@ extern const struct bh_option bh_device_process_options[];
 /* The system calls that a program's sources need: one table a program, gathered by the build (tools/syscalls). */
 extern const char *const bh_program_syscalls[];
 
-/* `syscalls`: what its sandbox lets through. Returns the process's exit status: 0, 1 (it could not serve), 2 (it was started wrongly). */
+/* `syscalls`: what its sandbox lets through. Returns the process's exit status: bulkhead/impl/exit_status.h. */
 int bh_device_main(const struct bh_hosted_class *class, const char *const *syscalls, int argc, char **argv);
 
 /* What is not offered unless it is asked for: ACCESS_PLATFORM. */

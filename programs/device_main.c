@@ -10,6 +10,7 @@
 #include "programs/device_connect.h"
 #include "programs/device_control.h"
 #include "transports/vhost_user/vhost_user.h"
+#include <bulkhead/impl/exit_status.h>
 #include <bulkhead/impl/notify_keeper.h>
 #include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
@@ -20,8 +21,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
-
 /* At most so many fds come from a service manager: its sockets, and what it kept of a former process. */
 enum { PASSED_MAX = 1000 };
 
@@ -30,7 +29,20 @@ enum { QUIET_MS = 5000 };
 
 enum { BACKLOG = 4 };
 
+/* Of what is told a service manager: STATUS is shown as one line. */
+enum { FIRST_MAX = 512 };
+
 #define NO_FD 0u /* 0, 1 and 2 are stdin, stdout and stderr */
+
+/*
+ * The first thing that goes wrong before the device serves is why it does not: it is kept for the service manager,
+ * which has no other way to tell than by the log.
+ */
+struct witness {
+    struct bh_diag_sink sink, *text;
+    bool listens;
+    char first[FIRST_MAX];
+};
 
 struct process {
     const struct bh_hosted_class *class;
@@ -39,6 +51,7 @@ struct process {
     void *class_values;
     char tag[32]; /* "bulkhead-blk": opens each line on stderr */
     struct bh_diag_text text;
+    struct witness witness;
     struct bh_loop *loop;
     struct bh_mem mem;
     struct bh_hosted *hosted;
@@ -58,6 +71,16 @@ struct sockets {
     bool made_serve, made_control;
 };
 
+static void witness_emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
+{
+    struct witness *witness = BH_CONTAINER(sink, struct witness, sink);
+    const char *file = diag->where.file;
+    if (witness->listens && !witness->first[0] && diag->level == BH_DIAG_ERROR)
+        snprintf(witness->first, sizeof(witness->first), "%s%s%s%s%s", file ? file : "", file ? ": " : "",
+                 diag->what, diag->hint ? "; " : "", diag->hint ? diag->hint : "");
+    bh_diag_emit(witness->text, diag);
+}
+
 /* --- what is printed and done ---------------------------------------------------------------------------- */
 
 /* The type's name in QEMU's vhost-user.json. */
@@ -72,7 +95,7 @@ static int print_capabilities(const struct bh_hosted_class *class)
     for (const char *const *word = class->capabilities; word && *word; word++)
         printf("%s\n    \"%s\"", word == class->capabilities ? "" : ",", *word);
     printf("%s]\n}\n", class->capabilities && *class->capabilities ? "\n  " : "");
-    return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+    return fflush(stdout) ? BH_DEVICE_EXIT_FAILED : BH_DEVICE_EXIT_OK;
 }
 
 static int print_help(const struct process *process, const struct bh_option_set *sets)
@@ -82,7 +105,7 @@ static int print_help(const struct process *process, const struct bh_option_set 
             "A virtio-%s device for vhost-user front-ends: %s.\n\n",
             process->tag, process->class->name, process->class->summary);
     bh_options_help(sets, STDOUT_FILENO);
-    return EXIT_OK;
+    return BH_DEVICE_EXIT_OK;
 }
 
 /* "Other options and arguments should be ignored": such a word wins over whatever stands beside it. */
@@ -127,7 +150,7 @@ static void got_connection(struct bh_connector *connector, int fd)
 static void stopped(struct bh_vhost_user *server, void *owner)
 {
     struct process *process = owner;
-    bh_loop_stop(process->loop, EXIT_OK);
+    bh_loop_stop(process->loop, BH_DEVICE_EXIT_OK);
 }
 
 static const struct bh_vhost_user_owner owner_ops = {
@@ -138,7 +161,7 @@ static void not_quiet(struct bh_loop_timer *timer)
     struct process *process = BH_LOOP_OWNER(timer, struct process, patience);
     bh_error(NULL, NULL, NULL, "requests are still in flight after %d s; ending without them",
              QUIET_MS / 1000);
-    bh_loop_stop(process->loop, EXIT_FAILED);
+    bh_loop_stop(process->loop, BH_DEVICE_EXIT_FAILED);
 }
 
 static void end(struct process *process)
@@ -298,7 +321,7 @@ static int start_control(struct process *process, struct sockets *sockets)
 static int serve(struct process *process, struct sockets *sockets)
 {
     struct bh_device *dev = process->hosted->dev;
-    int status = EXIT_FAILED;
+    int status = BH_DEVICE_EXIT_FAILED;
     (void)bh_notify("STATUS=waiting for a front-end"); /* when one is there already, `connected` says so */
     int err = bh_vhost_user_create(process->loop, dev, sockets->serve, NULL, NULL,
                                    process->is_kept ? &process->keeper.keeper : NULL, &owner_ops, process,
@@ -306,25 +329,28 @@ static int serve(struct process *process, struct sockets *sockets)
     if (err) {
         bh_error(NULL, NULL, err == BH_ERR_INVAL ? "it must be a Unix stream socket" : NULL,
                  "cannot serve on the socket: %s", bh_err_text(err));
-        return err == BH_ERR_INVAL ? EXIT_USAGE : EXIT_FAILED;
+        return bh_device_exit_of(err);
     }
     sockets->serve = -1;
     process->subject.server = process->server;
     if (bh_loop_signal_add(process->loop, &process->term, SIGTERM, terminated) ||
         bh_loop_signal_add(process->loop, &process->interrupt, SIGINT, terminated)) {
         bh_error(NULL, NULL, NULL, "cannot wait for signals");
-        return EXIT_FAILED;
+        return BH_DEVICE_EXIT_FAILED;
     }
-    if (enter_sandbox(process, sockets))
-        return EXIT_FAILED;
+    err = enter_sandbox(process, sockets);
+    if (err)
+        return bh_device_exit_of(err);
+    process->witness.first[0] = '\0';
+    process->witness.listens = false;
     (void)bh_notify("READY=1");
     status = bh_loop_run(process->loop);
     bh_loop_timer_cancel(&process->patience);
     bh_loop_signal_remove(&process->term);
     bh_loop_signal_remove(&process->interrupt);
-    process->abandoned = status != EXIT_OK;
+    process->abandoned = status != BH_DEVICE_EXIT_OK;
     process->subject.server = NULL;
-    if (status == EXIT_OK)
+    if (status == BH_DEVICE_EXIT_OK)
         bh_vhost_user_destroy(process->server);
     return status;
 }
@@ -333,29 +359,34 @@ static int run(struct process *process)
 {
     struct bh_features withheld = bh_features_default_withheld();
     struct sockets sockets = {.serve = -1, .control = -1};
-    int status = EXIT_USAGE;
+    int status = BH_DEVICE_EXIT_FAILED;
     if (process->values.features && bh_features_parse(process->values.features, &withheld))
-        return EXIT_USAGE;
+        return BH_DEVICE_EXIT_USAGE;
     if (bh_loop_create(&process->loop)) {
         bh_error(NULL, NULL, NULL, "no event loop: too many open files?");
-        return EXIT_FAILED;
+        return BH_DEVICE_EXIT_FAILED;
     }
     bh_mem_init(&process->mem, NULL);
     /* The class first: a front-end must not find a socket behind which nobody can serve. */
-    if (process->class->create(process->loop, &process->mem, process->class_values, NULL, &process->hosted)) {
-        status = EXIT_FAILED;
+    int err =
+        process->class->create(process->loop, &process->mem, process->class_values, NULL, &process->hosted);
+    if (err) {
+        status = bh_device_exit_of(err);
         goto destroy_loop;
     }
     bh_device_withhold(process->hosted->dev, &withheld);
     process->subject.hosted = process->hosted;
-    if (!open_sockets(process, &sockets) && !start_control(process, &sockets))
-        status = serve(process, &sockets);
+    err = open_sockets(process, &sockets);
+    if (!err)
+        err = start_control(process, &sockets);
+    status = err ? bh_device_exit_of(err) : serve(process, &sockets);
     bh_control_close(process->control);
     close_sockets(process, &sockets);
     if (process->is_kept)
         bh_notify_keeper_close(&process->keeper);
     if (process->abandoned)
-        _exit(EXIT_FAILED); /* what is in flight still points into our memory: nothing may be freed */
+        _exit(
+            BH_DEVICE_EXIT_FAILED); /* what is in flight still points into our memory: nothing may be freed */
     process->class->destroy(process->hosted);
 destroy_loop:
     bh_loop_destroy(process->loop);
@@ -371,11 +402,13 @@ int bh_device_main(const struct bh_hosted_class *class, const char *const *sysca
         {class->options, process.class_values, "Device"},
         {NULL, NULL, NULL},
     };
-    int next, status = EXIT_USAGE;
+    int next, status = BH_DEVICE_EXIT_USAGE;
     process.subject = (struct bh_control_subject){.options = sets, .version = BULKHEAD_VERSION};
     snprintf(process.tag, sizeof(process.tag), "bulkhead-%s", class->name);
     bh_diag_text_init(&process.text, STDERR_FILENO, process.tag);
-    bh_diag_set_default(&process.text.sink);
+    process.witness =
+        (struct witness){.sink.emit = witness_emit, .text = &process.text.sink, .listens = true};
+    bh_diag_set_default(&process.witness.sink);
     (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails alone */
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error of the call, not the process's end */
 
@@ -385,17 +418,19 @@ int bh_device_main(const struct bh_hosted_class *class, const char *const *sysca
         status = print_help(&process, sets);
     } else if (has_word(argc, argv, "--version")) {
         dprintf(STDOUT_FILENO, "%s %s\n", process.tag, BULKHEAD_VERSION);
-        status = EXIT_OK;
+        status = BH_DEVICE_EXIT_OK;
     } else if (!process.class_values || bh_options_init(bh_device_process_options, &process.values) ||
                bh_options_init(class->options, process.class_values)) {
         bh_error(NULL, NULL, NULL, "out of memory");
-        status = EXIT_FAILED;
+        status = BH_DEVICE_EXIT_FAILED;
     } else if (bh_options_parse(sets, argc, argv, &next, NULL) == BH_OK) {
         if (next < argc)
             bh_error(NULL, NULL, "options begin with --", "there is no use for '%s'", argv[next]);
         else
             status = run(&process);
     }
+    if (process.witness.first[0])
+        (void)bh_notify("STATUS=%s", process.witness.first);
     bh_options_fini(bh_device_process_options, &process.values);
     if (process.class_values)
         bh_options_fini(class->options, process.class_values);

@@ -78,6 +78,7 @@ const char *bh_unit_cause_text(enum bh_unit_cause cause)
     switch (cause) {
     case BH_CAUSE_NONE: return "";
     case BH_CAUSE_EXITED: return "it ended by itself";
+    case BH_CAUSE_REFUSED: return "it cannot be started";
     case BH_CAUSE_NOT_READY: return "not ready in time";
     case BH_CAUSE_REBOOTS: return "it rebooted too often";
     case BH_CAUSE_NEED: return "something that it needs has failed";

@@ -72,14 +72,15 @@ static void lose(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_u
 
 /*
  * A unit that is wanted is gone, for a reason that its policy knows. One that had its whole time to become ready, and
- * never was, is not tried again: whoever asked for it waits for an answer, and another such time would end the same. Whoever waits for one that resumes is served by
- * none meanwhile: the first time in a window it starts at once.
+ * never was, is not tried again: whoever asked for it waits for an answer, and another such time would end the same. Nor
+ * is one that refuses to come up the first time. One that was ready may only have met what a former process left behind.
+ * Whoever waits for one that resumes is served by none meanwhile: the first time in a window it starts at once.
  */
 static void gone_badly(struct bh_supervisor *sup, struct bh_unit_live *live, enum bh_unit_cause cause)
 {
     const struct bh_unit *unit = unit_of(sup, live);
-    const bool never_came = cause == BH_CAUSE_NOT_READY && !live->was_ready;
-    if (unit->restart == BH_UNIT_NEVER || never_came || !charge(sup, live)) {
+    const bool hopeless = (cause == BH_CAUSE_NOT_READY || cause == BH_CAUSE_REFUSED) && !live->was_ready;
+    if (unit->restart == BH_UNIT_NEVER || hopeless || !charge(sup, live)) {
         lose(sup, live, cause);
         return;
     }
@@ -337,7 +338,7 @@ static void unit_gone(struct bh_supervisor *sup, struct bh_unit_live *live, enum
     if (stopping || !live->wanted || live->again)
         gone_as_asked(sup, live);
     else if (!well || unit_of(sup, live)->restart == BH_UNIT_ALWAYS)
-        gone_badly(sup, live, BH_CAUSE_EXITED);
+        gone_badly(sup, live, how == BH_EVENT_REFUSED ? BH_CAUSE_REFUSED : BH_CAUSE_EXITED);
     else
         live->state = BH_UNIT_STOPPED;
 }
@@ -381,6 +382,7 @@ void bh_supervisor_event(struct bh_supervisor *sup, uint16_t index, enum bh_unit
     case BH_EVENT_REBOOTED: rebooted(sup, live); break;
     case BH_EVENT_ENDED:
     case BH_EVENT_FAILED:
+    case BH_EVENT_REFUSED:
     case BH_EVENT_CUT: unit_gone(sup, live, event); break;
     }
     settle(sup);

@@ -76,6 +76,7 @@ enum { BH_UNIT_STATES = BH_UNIT_FAILED + 1 };
 enum bh_unit_cause {
     BH_CAUSE_NONE,
     BH_CAUSE_EXITED,    /* it ended by itself, badly */
+    BH_CAUSE_REFUSED,   /* it ended since another try would end the same */
     BH_CAUSE_NOT_READY, /* not ready in time */
     BH_CAUSE_REBOOTS,   /* it began anew by itself more often than its limit allows */
     BH_CAUSE_NEED,      /* a unit that it needs has failed, or ended before it was ready */
@@ -87,6 +88,7 @@ enum bh_unit_event {
     BH_EVENT_REBOOTED, /* it began anew by itself: not ready any more; counts as a restart */
     BH_EVENT_ENDED,    /* it is gone, in good order (a domain powered itself off) */
     BH_EVENT_FAILED,   /* it is gone, badly; or it could not be started */
+    BH_EVENT_REFUSED,  /* the same, and another try would end so again: what it needs is not to be had */
     BH_EVENT_CUT,      /* it is gone, badly, and can go on from what was kept of it */
 };
 

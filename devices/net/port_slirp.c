@@ -19,6 +19,7 @@
 #include "devices/net/slirp_forward.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <slirp/libslirp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,6 +293,24 @@ static void drop(struct bh_netport *port, unsigned pair)
 
 static const struct bh_netport_ops slirp_ops = {.send = send_frames, .peek = peek, .drop = drop};
 
+/* libslirp leaves the errno of what failed. */
+static int refuse_forward(struct port_slirp *s, const struct bh_forward *f, const char *text)
+{
+    const int err = errno;
+    char address[INET_ADDRSTRLEN];
+
+    inet_ntop(AF_INET, &f->host, address, sizeof(address));
+    bh_error(s->sink, NULL,
+             err == EADDRINUSE ? "end the program that has it, or name another port in forward"
+             : err == EACCES   ? "ports below 1024 need privilege: name another one in forward"
+                               : NULL,
+             "forward \"%s\": %s port %u of %s %s", text, f->udp ? "udp" : "tcp", f->host_port, address,
+             err == EADDRINUSE ? "is taken by another program" : strerror(err));
+    return err == EADDRINUSE                       ? BH_ERR_BUSY
+           : err == EACCES || err == EADDRNOTAVAIL ? BH_ERR_ACCESS
+                                                   : BH_ERR_IO;
+}
+
 static int add_forwards(struct port_slirp *s, const struct bh_port_slirp_setup *setup)
 {
     for (size_t i = 0; i < setup->forward.count; i++) {
@@ -303,11 +322,8 @@ static int add_forwards(struct port_slirp *s, const struct bh_port_slirp_setup *
                      "forward: cannot read \"%s\"", text);
             return BH_ERR_INVAL;
         }
-        if (slirp_add_hostfwd(s->slirp, f.udp, f.host, (int)f.host_port, f.guest, (int)f.guest_port) != 0) {
-            bh_error(s->sink, NULL, "another program may listen there; ports below 1024 need privilege",
-                     "forward: the host's port of \"%s\" cannot be taken", text);
-            return BH_ERR_BUSY;
-        }
+        if (slirp_add_hostfwd(s->slirp, f.udp, f.host, (int)f.host_port, f.guest, (int)f.guest_port) != 0)
+            return refuse_forward(s, &f, text);
     }
     return BH_OK;
 }

@@ -249,6 +249,10 @@ static int refuse(struct bh_diag_sink *sink, const char *name)
         bh_error(sink, NULL, "for several queues it must have been made with multi_queue",
                  "tap: %s is no tap that can be opened like this", name);
         return BH_ERR_INVAL;
+    case ENOENT:
+    case ENODEV:
+        bh_error(sink, NULL, "as root: modprobe tun", "tap: this kernel has no taps: %s", strerror(errno));
+        return BH_ERR_NOENT;
     default: bh_error(sink, NULL, NULL, "tap: %s: %s", name, strerror(errno)); return BH_ERR_IO;
     }
 }

@@ -76,10 +76,10 @@ class Program(unittest.TestCase):
         self.manager.bind(str(Path(self.folder.name) / "n"))
         self.manager.settimeout(WAIT)
 
-    def start(self, program, *options, fds=(), **more):
+    def start(self, program, *options, fds=(), bare=False, **more):
         self.hear_all()  # a full queue would take no READY=1
         environment = dict(os.environ, NOTIFY_SOCKET=str(Path(self.folder.name) / "n"))
-        process = subprocess.Popen([program, *extra(program), *options], pass_fds=fds, env=environment,
+        process = subprocess.Popen([program, *([] if bare else extra(program)), *options], pass_fds=fds, env=environment,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
         def end():
@@ -217,7 +217,7 @@ class Program(unittest.TestCase):
             stale.bind(self.path)
         first = self.start(program, f"--socket-path={self.path}")
         self.wait_for("READY=1")
-        self.assertIn("another process serves this socket", self.ends(self.start(program, f"--socket-path={self.path}"), 2))
+        self.assertIn("another process serves this socket", self.ends(self.start(program, f"--socket-path={self.path}"), 5))
         with socket.socket(socket.AF_UNIX) as peer:
             peer.connect(self.path)
             features_of(peer)
@@ -231,7 +231,9 @@ class Program(unittest.TestCase):
         for name, *options in (("bulkhead-console", "--port=socket", f"--console-socket={file}"),
                                ("bulkhead-net", "--port=stream", "--stream-listen", f"--stream-path={file}"),
                                ("bulkhead-net", "--port=dgram", f"--dgram-local={file}", f"--dgram-path={self.path}.peer")):
-            self.ends(self.start(programs[name], f"--socket-path={self.path}", *options), 1)
+            process = self.start(programs[name], f"--socket-path={self.path}", *options)
+            said = process.communicate(timeout=WAIT)[1]
+            self.assertIn(process.returncode, (1, 5), said)
             self.assertEqual(file.read_text(), "precious")
         link = self.start(programs["bulkhead-net"], f"--socket-path={self.path}", "--port=link", f"--link-path={file}")
         self.wait_for("READY=1")
@@ -426,12 +428,13 @@ class Program(unittest.TestCase):
             self.assertEqual(termios.tcgetattr(slave), before)
             self.assertEqual(fcntl.fcntl(slave, fcntl.F_GETFL), flags)
 
-    def test_a_wrong_start_gets_one_message_and_status_2(self):
+    def test_a_wrong_start_gets_one_message_and_a_status_that_tells_whose_fault_it_is(self):
         program = PROGRAMS[0]
         plain = Path(self.folder.name) / "file"
         plain.write_text("x")
         read, write = os.pipe()
-        for options, message in (
+        wrong, unavailable = 2, 5
+        for options, message, *status in (
                 ([], "there is no socket to serve on"),
                 (["--soket-path=x"], "did you mean --socket-path?"),
                 (["--fd=99"], "--fd=99 is no open file descriptor"),
@@ -442,19 +445,42 @@ class Program(unittest.TestCase):
                 (["--connect=" + "x" * 108], "too long"),
                 (["--socket-path=x", "--control=y", "--control-fd=4"], "exclude each other"),
                 ([f"--socket-path={self.path}", f"--control-fd={read}"], "a Unix stream socket that listens"),
-                ([f"--socket-path={self.path}", f"--control={self.path}"], "another process serves this socket"),
+                ([f"--socket-path={self.path}", f"--control={self.path}"], "another process serves this socket", unavailable),
                 (["--socket-path=" + "x" * 108], "too long"),
-                ([f"--socket-path={plain}"], "is no socket"),
+                ([f"--socket-path={plain}"], "is no socket", unavailable),
+                ([f"--socket-path={plain}/x"], "cannot listen on it", unavailable),
                 (["--socket-path=x", "--features=packed"], "did you mean -packed?"),
                 (["--socket-path=x", "--features=-32"], "takes no feature away"),
                 (["word"], "there is no use for 'word'")):
             with self.subTest(options):
-                said = self.ends(self.start(program, *options, fds=(read,)), 2)
+                said = self.ends(self.start(program, *options, fds=(read,)), *(status or [wrong]))
                 self.assertIn(message, said)
                 self.assertEqual(said.count("error: "), 1, said)
         self.assertEqual(plain.read_text(), "x")
         os.close(read)
         os.close(write)
+
+    def test_a_device_that_cannot_be_made_says_so_and_whether_trying_again_may_help(self):
+        busy = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(busy.close)
+        port = busy.getsockname()[1]
+        programs = {program.name.removeprefix("bulkhead-"): program for program in PROGRAMS}
+        for name, options, status, message in (
+                ("blk", ["--ram-size=1M", f"--blk-file={__file__}"], 2, "exactly one of"),
+                ("blk", ["--ram-size=1000"], 2, "no multiple of 512"),
+                ("blk", ["--blk-file=/nonexistent/disk.img"], 5, "/nonexistent/disk.img"),
+                ("net", [f"--forward=tcp:127.0.0.1:{port}:22"], 5, f"tcp port {port} of 127.0.0.1 is taken"),
+                ("net", [f"--forward=udp:192.0.2.1:{port}:22"], 5, f"udp port {port} of 192.0.2.1"),
+                ("net", ["--tap=a-name-that-is-too-long"], 2, "1 to 15 characters"),
+                ("rng", ["--rng-file=/nonexistent"], 5, "cannot open /nonexistent")):
+            if name not in programs:
+                continue
+            with self.subTest(options):
+                process = self.start(programs[name], f"--socket-path={self.path}", *options, bare=True)
+                self.assertIn(message, self.ends(process, status))
+                told = self.manager.recv(4096).decode()
+                self.assertTrue(told.startswith("STATUS="), told)
+                self.assertIn(message, told)
 
 
 if __name__ == "__main__":

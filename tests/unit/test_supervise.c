@@ -132,6 +132,38 @@ static void dead_device_takes_its_domain_along_and_both_return(void **state)
     assert_int_equal(rig.live[2].restarts, 0); /* it did not fail: it is not charged */
 }
 
+static void unit_that_refuses_to_come_up_is_not_tried_again(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, BH_UNIT_ALWAYS);
+    bh_supervisor_up(&rig.sup, 1);
+    expect(&rig, 0, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 0, BH_EVENT_REFUSED, 2);
+    expect(&rig, 1, BH_ACTION_START); /* nobody has told it yet */
+    expect_nothing(&rig);
+    assert_int_equal(rig.live[0].state, BH_UNIT_FAILED);
+    assert_int_equal(rig.live[0].cause, BH_CAUSE_REFUSED);
+    assert_int_equal(rig.live[0].restarts, 0);
+    assert_int_equal(rig.live[2].cause, BH_CAUSE_NEED);
+    assert_int_equal(bh_supervisor_failed(&rig.sup), 0);
+}
+
+/* A former process may not have let go yet of what the next one needs. */
+static void unit_that_was_ready_and_refuses_is_tried_again_by_its_policy(void **state)
+{
+    struct rig rig;
+    all_up(&rig, BH_UNIT_ON_FAILURE);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_FAILED, 10);
+    bh_supervisor_tick(&rig.sup, 110);
+    expect(&rig, 3, BH_ACTION_START);
+    bh_supervisor_event(&rig.sup, 3, BH_EVENT_REFUSED, 111);
+    assert_int_equal(rig.live[3].state, BH_UNIT_BACKOFF);
+    assert_int_equal(rig.live[3].cause, BH_CAUSE_REFUSED);
+    bh_supervisor_tick(&rig.sup, 311);
+    get_ready(&rig, 3, 312);
+    assert_int_equal(rig.live[3].cause, BH_CAUSE_NONE);
+}
+
 static void restarts_end_at_the_limit(void **state)
 {
     struct rig rig;
@@ -663,6 +695,8 @@ int main(void)
         cmocka_unit_test(domain_waits_for_every_device),
         cmocka_unit_test(stops_in_reverse_order),
         cmocka_unit_test(dead_device_takes_its_domain_along_and_both_return),
+        cmocka_unit_test(unit_that_refuses_to_come_up_is_not_tried_again),
+        cmocka_unit_test(unit_that_was_ready_and_refuses_is_tried_again_by_its_policy),
         cmocka_unit_test(restarts_end_at_the_limit),
         cmocka_unit_test(power_off_is_no_failure),
         cmocka_unit_test(never_ready_is_stopped_and_judged),
