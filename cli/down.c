@@ -67,7 +67,7 @@ static int try_down(const struct down_values *values, struct bh_client *client, 
     err = bh_client_ask(client, "down", json_pack("{s:b}", "now", values->now), NULL, &answer);
     if (!err) {
         json_decref(answer);
-        bh_follow(client, false, values->quiet, &ready);
+        bh_follow(client, NULL, false, values->quiet, &ready);
         *code = see_that_all_is_gone(report, values->quiet);
     }
     json_decref(report);

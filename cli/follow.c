@@ -15,6 +15,7 @@ enum { TAIL_LINES = 15 };
 struct follower {
     struct bh_client *client;
     struct bh_colours colours;
+    const char *source; /* the description, as given */
     bool quiet, is_ready, failed;
     int pid; /* the daemon's */
 };
@@ -64,16 +65,23 @@ static void say_failure(struct follower *follower, const json_t *event)
     const char *name = bh_text_of(event, "name"), *cause = bh_text_of(event, "cause"),
                *why = bh_text_of(event, "why");
     const char *pattern = bh_text_of(event, "pattern");
+    const struct bh_diag_where where = {.file = follower->source,
+                                        .line = (unsigned)json_integer_value(json_object_get(event, "line")),
+                                        .node = name};
     const int timeout_ms = (int)json_integer_value(json_object_get(event, "timeout_ms"));
     follower->failed = true;
     fflush(stdout);
+    const bool refused = !strcmp(cause, "it cannot be started");
     if (!strcmp(cause, "not ready in time") && pattern[0])
         bh_error(NULL, NULL, "look at what it printed below; bulkhead,ready-timeout sets the time",
                  "%s is not ready: \"%s\" did not come out of its console within %.1f s", name, pattern,
                  timeout_ms / 1e3);
+    else if (refused)
+        bh_error(NULL, &where, NULL, "%s: %s", cause, why[0] ? why : "nothing more is known");
     else
-        bh_error(NULL, NULL, NULL, "%s failed: %s%s%s", name, cause, why[0] ? ": " : "", why);
-    say_tail("the end of its log", bh_text_of(event, "log"));
+        bh_error(NULL, &where, NULL, "failed: %s%s%s", cause, why[0] ? ": " : "", why);
+    if (!refused || !why[0]) /* what it said last is why */
+        say_tail("the end of its log", bh_text_of(event, "log"));
     say_tail("the end of its console", bh_text_of(event, "console"));
 }
 
@@ -125,9 +133,10 @@ static void pass_on_interrupts(struct follower *follower, int *passed)
     }
 }
 
-int bh_follow(struct bh_client *client, bool until_ready, bool quiet, bool *ready)
+int bh_follow(struct bh_client *client, const char *source, bool until_ready, bool quiet, bool *ready)
 {
-    struct follower follower = {.client = client, .colours = bh_colours_for(STDOUT_FILENO), .quiet = quiet};
+    struct follower follower = {
+        .client = client, .colours = bh_colours_for(STDOUT_FILENO), .source = source, .quiet = quiet};
     const struct sigaction action = {.sa_handler = interrupted};
     struct sigaction former_int, former_term;
     int passed = 0, err = BH_OK;

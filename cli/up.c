@@ -58,7 +58,7 @@ static int foreground(struct bh_client *client, const struct up_values *values)
         printf("Ctrl-C stops it; `bulkhead console DOMAIN` in another terminal attaches to a console\n");
         fflush(stdout);
     }
-    return bh_follow(client, false, values->quiet, &ready);
+    return bh_follow(client, NULL, false, values->quiet, &ready);
 }
 
 static int run_plan(const struct bh_plan *plan, const struct up_values *values)
@@ -75,7 +75,7 @@ static int run_plan(const struct bh_plan *plan, const struct up_values *values)
         bh_client_close(&client); /* which takes the system down */
         return BH_EXIT_FAILED;
     }
-    int code = bh_follow(&client, true, values->quiet, &ready);
+    int code = bh_follow(&client, plan->source, true, values->quiet, &ready);
     if (ready && code == BH_EXIT_OK)
         code = values->detach ? detach(&client, plan, values->quiet) : foreground(&client, values);
     bh_client_close(&client);

@@ -91,7 +91,7 @@ json_t *system_report(struct system *system)
     for (uint16_t i = 0; i < system->table.unit_count; i++)
         json_array_append_new(units, unit_report(system, &system->units[i]));
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:b, s:b, s:o}", "system", system->plan->name, "source",
-                     system->plan->source, "engine", system->engine->name, "run_dir", system->dir.path, "pid",
+                     system->source, "engine", system->engine->name, "run_dir", system->dir.path, "pid",
                      (int)bh_own_outer_pid(), "state",
                      system->going_down                             ? "stopping"
                      : bh_supervisor_all_ready(&system->supervisor) ? "ready"
@@ -135,9 +135,11 @@ static void op_ps(struct client *client, const json_t *request)
 
 static void op_down(struct client *client, const json_t *request)
 {
+    const bool now = json_is_true(json_object_get(request, "now"));
     client->watches = true;
     answer(client, NULL);
-    system_down(client->system, BH_OK, json_is_true(json_object_get(request, "now")));
+    system_log(client->system, NULL, "a client asks to stop%s", now ? " at once" : "");
+    system_down(client->system, BH_OK, now);
 }
 
 static void op_watch(struct client *client, const json_t *request)
@@ -150,6 +152,7 @@ static void op_detach(struct client *client, const json_t *request)
 {
     client->owner = false;
     answer(client, NULL);
+    system_log(client->system, NULL, "the `up` that started this system leaves it running");
 }
 
 static void op_restart(struct client *client, const json_t *request)

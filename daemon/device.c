@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/system.h"
 
+#include <bulkhead/impl/exit_status.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -108,8 +109,16 @@ static void device_exited(struct bh_process *process, const siginfo_t *info)
     unit->speaker = 0;
     bh_exit_text(info, unit->why, sizeof(unit->why));
     const bool refused = unit->goes_on && info->si_code == CLD_EXITED;
+    const bool final =
+        !unit_program(unit) && info->si_code == CLD_EXITED && bh_device_exit_is_final(info->si_status);
+    if (final && unit->status[0]) { /* its last words */
+        snprintf(unit->why, sizeof(unit->why), "%s", unit->status);
+        unit->status[0] = 0;
+    }
     /* Nobody ends a device process but we. */
-    system_event(unit, unit->store.count && !refused ? BH_EVENT_CUT : BH_EVENT_FAILED);
+    system_event(unit, unit->store.count && !refused ? BH_EVENT_CUT
+                       : final                       ? BH_EVENT_REFUSED
+                                                     : BH_EVENT_FAILED);
 }
 
 void device_forget(struct unit *unit)
@@ -265,8 +274,10 @@ static int start_process(struct unit *unit, const char *program)
     };
     if (words && names)
         err = bh_process_start(&unit->process, &spec, system->loop, device_exited);
-    if (!err)
+    if (!err) {
         unit->speaker = unit->process.pid;
+        history_words(unit, spec.argv);
+    }
     free_words(words);
     free(names);
     return err;

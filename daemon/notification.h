@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { BH_FD_NAME_MAX = 255, BH_STATUS_MAX = 191 };
+enum { BH_FD_NAME_MAX = 255, BH_STATUS_MAX = 511 };
 
 struct bh_notification {
     bool ready, stopping;

@@ -13,9 +13,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -62,6 +64,7 @@ static void use_null_for_standard_fds(void)
 
 struct launch {
     const struct bh_plan *plan;
+    char source[PATH_MAX];
     struct bh_run_dir *dir;
     const struct bh_engine *engine;
     void *engine_state;
@@ -86,8 +89,14 @@ static _Noreturn void daemon_main(const struct launch *launch, bool contained)
     raise_fd_limit();
     if (chdir(launch->dir->path))
         _exit(1);
-    const int err = system_run(launch->plan, launch->dir, launch->engine, launch->engine_state,
-                               launch->owner[1], contained);
+    const struct system_setup setup = {.plan = launch->plan,
+                                       .source = launch->source,
+                                       .dir = launch->dir,
+                                       .engine = launch->engine,
+                                       .engine_state = launch->engine_state,
+                                       .owner_fd = launch->owner[1],
+                                       .contained = contained};
+    const int err = system_run(&setup);
     _exit(err ? 1 : 0);
 }
 
@@ -165,6 +174,8 @@ int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings 
     struct launch launch = {.plan = plan, .dir = &dir};
     char base[BH_RUN_PATH_MAX];
     int err = bh_run_base(settings->run_dir, base, sizeof(base));
+    if (!realpath(plan->source, launch.source))
+        snprintf(launch.source, sizeof(launch.source), "%s", plan->source);
     if (err) {
         bh_error(sink, NULL, "name a shorter place by --run-dir=", "no run directory can be made: %s",
                  bh_err_text(err));

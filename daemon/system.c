@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 
 static void settle(struct bh_loop_work *work);
 
@@ -75,7 +76,8 @@ static void carry_out(struct unit *unit, enum bh_unit_action action)
         unit->started_ns = bh_loop_now();
         err = unit->is_domain ? domain_start(unit) : device_start(unit, action == BH_ACTION_RESUME);
         if (err)
-            system_event(unit, BH_EVENT_FAILED);
+            system_event(unit,
+                         err == BH_ERR_NOENT || err == BH_ERR_ACCESS ? BH_EVENT_REFUSED : BH_EVENT_FAILED);
         else if (!unit->is_domain)
             system_event(unit, BH_EVENT_STARTED);
         /* A stranger says nothing of itself; its socket is there, and whoever connects waits in its queue. */
@@ -104,26 +106,36 @@ static double seconds_since(uint64_t ns)
     return (double)(bh_loop_now() - ns) / 1e9;
 }
 
-/* In the log, for people: what a failure means for the unit and for what hangs on it. */
+/* Is the unit a device whose domain runs, and goes down with it? */
+static bool takes_domain_along(const struct unit *unit, const struct bh_unit_live *live)
+{
+    struct system *system = unit->system;
+    if (unit->is_domain || live->resuming)
+        return false;
+    const struct unit *domain = unit_of_domain(system, system->plan->devices[unit->plan_index].domain);
+    return bh_unit_lives(&system->live[domain->index]);
+}
+
+/* For people: what a failure means for the unit and for what hangs on it. One that fails the whole `up` is told there. */
 static void explain(struct unit *unit, const struct bh_unit_live *live)
 {
+    struct system *system = unit->system;
     const struct bh_diag_where where = {.node = unit->name};
-    const char *domain = unit_domain(unit)->name;
     const char *cause = bh_unit_cause_text(live->cause),
                *why = unit->why[0] ? unit->why : "nothing more is known";
-    if (live->state == BH_UNIT_BACKOFF && unit->is_domain)
-        bh_warn(&unit->system->sink, &where, NULL, "%s (%s): it is started again", cause, why);
-    else if (live->state == BH_UNIT_BACKOFF && live->resuming)
-        bh_warn(&unit->system->sink, &where, NULL, "%s (%s): it is started again after a while", cause, why);
-    else if (live->state == BH_UNIT_BACKOFF)
-        bh_warn(&unit->system->sink, &where, NULL,
-                "%s (%s): %s is stopped, since %s, and both are started again", cause, why, domain,
+    if (live->state == BH_UNIT_BACKOFF && takes_domain_along(unit, live))
+        bh_warn(&system->sink, &where, NULL, "%s (%s): %s is stopped, since %s, and both are started again",
+                cause, why, unit_domain(unit)->name,
                 unit->goes_on ? "the device cannot go on from what was kept"
                               : "its front-end cannot reconnect");
-    else if (live->state == BH_UNIT_FAILED && live->cause == BH_CAUSE_NEED)
-        bh_error(&unit->system->sink, &where, NULL, "%s: it stays stopped", cause);
-    else if (live->state == BH_UNIT_FAILED)
-        bh_error(&unit->system->sink, &where, NULL, "%s (%s): it stays stopped", cause, why);
+    else if (live->state == BH_UNIT_BACKOFF)
+        bh_warn(&system->sink, &where, NULL, "%s (%s): it is started again", cause, why);
+    else if (live->state != BH_UNIT_FAILED || !system->ready_said)
+        return;
+    else if (live->cause == BH_CAUSE_NEED)
+        bh_error(&system->sink, &where, NULL, "%s: it stays stopped", cause);
+    else
+        bh_error(&system->sink, &where, NULL, "%s (%s): it stays stopped", cause, why);
 }
 
 static void report_unit(struct unit *unit)
@@ -133,6 +145,7 @@ static void report_unit(struct unit *unit)
     if (live->state == unit->reported)
         return;
     unit->reported = live->state;
+    history_unit(unit);
     explain(unit, live);
     if (!unit->is_domain && !bh_unit_lives(live) && !live->resuming)
         device_forget(unit);
@@ -156,11 +169,12 @@ static void report_failure(struct system *system, struct unit *unit)
     if (console)
         bh_log_tail(&console->log, output, sizeof(output));
     const bool watched = unit->is_domain && domain->ready.pattern;
-    control_broadcast(system,
-                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed", "name",
-                                unit->name, "cause", bh_unit_cause_text(live->cause), "why", unit->why, "log",
-                                tail, "console", output, "pattern", watched ? domain->ready.pattern : "",
-                                "timeout_ms", unit->is_domain ? (int)domain->ready.timeout_ms : 0));
+    const uint32_t line = unit->is_domain ? domain->line : system->plan->devices[unit->plan_index].line;
+    control_broadcast(system, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed",
+                                        "name", unit->name, "line", (int)line, "cause",
+                                        bh_unit_cause_text(live->cause), "why", unit->why, "log", tail,
+                                        "console", output, "pattern", watched ? domain->ready.pattern : "",
+                                        "timeout_ms", unit->is_domain ? (int)domain->ready.timeout_ms : 0));
 }
 
 /* --- the system's own state -------------------------------------------------------------------------------- */
@@ -181,14 +195,17 @@ static void judge(struct system *system)
         system_down(system, BH_ERR_CHILD, false);
     } else if (!system->ready_said && !system->going_down && bh_supervisor_all_ready(&system->supervisor)) {
         system->ready_said = true;
+        system_log(system, NULL, "ready after %.3f s", seconds_since(system->began_ns));
         control_broadcast(
             system, json_pack("{s:s, s:f}", "event", "ready", "seconds", seconds_since(system->began_ns)));
     } else if (system->ready_said && !system->going_down && all_domains_ended(system)) {
         bh_note(&system->sink, "every domain has powered itself off: the system ends");
         system_down(system, BH_OK, false);
     }
-    if (system->going_down && bh_supervisor_all_down(&system->supervisor))
+    if (system->going_down && bh_supervisor_all_down(&system->supervisor)) {
+        system_log(system, NULL, "everything has ended");
         bh_loop_stop(system->loop, BH_OK);
+    }
 }
 
 static void tick(struct bh_loop_timer *timer)
@@ -217,19 +234,20 @@ static void settle(struct bh_loop_work *work)
 
 /* --- signals ----------------------------------------------------------------------------------------------- */
 
-static void asked_to_end(struct system *system)
+static void asked_to_end(struct system *system, const struct signalfd_siginfo *info)
 {
+    system_log(system, NULL, "signal %u (%s)", info->ssi_signo, strsignal((int)info->ssi_signo));
     system_down(system, BH_ERR_CANCELLED, system->going_down);
 }
 
 static void term_raised(struct bh_loop_signal *source, const struct signalfd_siginfo *info)
 {
-    asked_to_end(BH_LOOP_OWNER(source, struct system, term));
+    asked_to_end(BH_LOOP_OWNER(source, struct system, term), info);
 }
 
 static void interrupt_raised(struct bh_loop_signal *source, const struct signalfd_siginfo *info)
 {
-    asked_to_end(BH_LOOP_OWNER(source, struct system, interrupt));
+    asked_to_end(BH_LOOP_OWNER(source, struct system, interrupt), info);
 }
 
 /* --- diagnostics ------------------------------------------------------------------------------------------- */
@@ -238,16 +256,13 @@ static void emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
 {
     static const char *const levels[] = {"error", "warning", "note", "debug"};
     struct system *system = BH_CONTAINER(sink, struct system, sink);
-    char line[1024];
-    const int length =
-        snprintf(line, sizeof(line), "%10.3f %s: %s%s%s%s%s\n", seconds_since(system->began_ns),
-                 levels[diag->level], diag->where.node ? diag->where.node : "", diag->where.node ? ": " : "",
-                 diag->what, diag->hint ? "; " : "", diag->hint ? diag->hint : "");
-    bh_log_write(&system->log, line, length < (int)sizeof(line) ? (size_t)length : sizeof(line) - 1);
+    const char *name = diag->where.node ? diag->where.node : diag->where.file;
+    system_log(system, name, "%s: %s%s%s", levels[diag->level], diag->what, diag->hint ? "; " : "",
+               diag->hint ? diag->hint : "");
     if (diag->level != BH_DIAG_DEBUG)
         control_broadcast(system,
                           json_pack("{s:s, s:s, s:s, s:s}", "event", "says", "level", levels[diag->level],
-                                    "name", diag->where.node ? diag->where.node : "", "text", diag->what));
+                                    "name", name ? name : "", "text", diag->what));
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------- */
@@ -313,19 +328,19 @@ static int run_loop(struct system *system)
     return bh_loop_run(system->loop);
 }
 
-int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine,
-               void *engine_state, int owner_fd, bool contained)
+int system_run(const struct system_setup *setup)
 {
     struct system *system = calloc(1, sizeof(*system));
     if (!system)
         return BH_ERR_NOMEM;
-    *system = (struct system){.plan = plan,
-                              .dir = *dir,
-                              .engine = engine,
-                              .engine_state = engine_state,
+    *system = (struct system){.plan = setup->plan,
+                              .source = setup->source,
+                              .dir = *setup->dir,
+                              .engine = setup->engine,
+                              .engine_state = setup->engine_state,
                               .control_fd = -1,
                               .began_ns = bh_loop_now(),
-                              .contained = contained};
+                              .contained = setup->contained};
     system->log.fd = -1;
     system->sink.emit = emit;
     for (int i = 0; i < CLIENTS_MAX; i++)
@@ -333,11 +348,12 @@ int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct 
     int err = bh_loop_create(&system->loop);
     if (err)
         goto no_loop;
-    system->site =
-        (struct bh_engine_site){system->loop, &system->sink, plan, system->dir.path, system->dir.lock_fd};
+    system->site = (struct bh_engine_site){system->loop, &system->sink, system->plan, system->dir.path,
+                                           system->dir.lock_fd};
     err = bh_log_open(&system->log, system->dir.fd, "daemon");
+    history_begin(system);
     if (!err)
-        err = control_open(system, owner_fd);
+        err = control_open(system, setup->owner_fd);
     if (!err)
         err = control_listen(system);
     if (!err)

@@ -22,7 +22,7 @@
 enum {
     UNIT_NAME_MAX = 72,
     NOTIFY_NAME_MAX = UNIT_NAME_MAX + 8,
-    WHY_MAX = 192,
+    WHY_MAX = 512,
     CLIENTS_MAX = 32,
     CONSOLE_KEPT = 4096
 };
@@ -87,6 +87,7 @@ struct client {
 struct system {
     struct bh_loop *loop;
     const struct bh_plan *plan;
+    const char *source; /* the description's path, absolute */
     struct bh_run_dir dir;
     const struct bh_engine *engine;
     void *engine_state;
@@ -157,6 +158,17 @@ void domain_output(struct unit *domain, const char *bytes, size_t length);
 /* --- files.c --- */
 int files_make(struct system *system);
 
+/* --- history.c --- */
+/* A line of the daemon's log, for nobody else. `name`: of the unit; may be NULL. */
+void system_log(struct system *system, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* What runs, on what, and what is planned. */
+void history_begin(struct system *system);
+/* The unit's state, which is new. */
+void history_unit(struct unit *unit);
+/* The words that its process was started with. */
+void history_words(struct unit *unit, const char *const *words);
+
 /* --- control.c --- */
 /* Serve the client that owns the system; then, in the run directory, whoever connects. */
 int control_open(struct system *system, int owner_fd);
@@ -172,8 +184,17 @@ json_t *system_report(struct system *system);
 void system_event(struct unit *unit, enum bh_unit_event event);
 void system_down(struct system *system, int result, bool now);
 void system_restart(struct system *system, struct unit *unit);
+/* What a system is run with; all of it is the caller's, but for the owner's fd. */
+struct system_setup {
+    const struct bh_plan *plan;
+    const char *source; /* the description's path, absolute */
+    struct bh_run_dir *dir;
+    const struct bh_engine *engine;
+    void *engine_state;
+    int owner_fd;
+    bool contained;
+};
 /* Run it to its end; the run directory is removed. Never returns before everything is down. */
-int system_run(const struct bh_plan *plan, struct bh_run_dir *dir, const struct bh_engine *engine,
-               void *engine_state, int owner_fd, bool contained);
+int system_run(const struct system_setup *setup);
 
 #endif

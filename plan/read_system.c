@@ -164,7 +164,9 @@ static bool name_thing(struct bh_draft *draft, const struct bh_tree_node *node, 
 {
     *name = bh_arena_string(&draft->box->arena, node->name);
     *path = bh_arena_string(&draft->box->arena, node->path);
-    *line = node->where.line;
+    /* A line of another file would mislead: the plan names one. */
+    const char *file = node->where.file;
+    *line = file && !strcmp(file, draft->tree.file) ? node->where.line : 0;
     return *name != NULL && *path != NULL;
 }
 

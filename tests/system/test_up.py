@@ -25,7 +25,7 @@ def until_ready(up):
 
 def test_one_domain_comes_up_is_seen_and_leaves_nothing(runs, folder):
     system = description(folder, "one", domain("linux-a", 1, CONSOLE + 'rng { compatible = "bulkhead,rng"; };'))
-    up = runs.run("up", "--detach", system)
+    up = runs.run("up", "--detach", system.name, cwd=folder)
     assert up.returncode == 0, up.stderr
     assert re.search(r"linux-a +ready after", up.stdout)
     report = runs.report()
@@ -36,6 +36,12 @@ def test_one_domain_comes_up_is_seen_and_leaves_nothing(runs, folder):
     assert pids == set(runs.handles()), "ps names every process, and no other"
     again = runs.run("up", "--detach", system)
     assert again.returncode == 1 and "runs already" in again.stderr
+    assert report["source"] == str(system)
+    history = runs.run("logs").stdout
+    for line in (f"system one of {system} on engine qemu, daemon {report['pid']}", "linux-a: planned: 1 CPU, 256 MiB",
+                 *(f"{unit['name']}: ready after [0-9.]+ s, process {unit['pid']}" for unit in report["units"]),
+                 "linux-a.rng: started: .*bulkhead-rng --fd=3", "[0-9] ready after"):
+        assert re.search(line, history), f"{line}: not in\n{history}"
     assert "Linux version" in runs.run("logs", "linux-a").stdout
     assert "bulkhead: ready" in runs.run("logs", "--output", "linux-a/console").stdout
     assert runs.run("logs", "linux-c").returncode == 3
@@ -164,9 +170,13 @@ def test_host_port_that_is_taken_fails_up_in_words(runs, folder):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         body = EARLY + f'net {{ compatible = "bulkhead,net"; forward = "tcp:127.0.0.1:{port}:22"; }};'
-        up = runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, body)))
+        system = description(folder, "one", domain("linux-a", 1, body))
+        up = runs.run("up", "--detach", system)
     assert up.returncode == 1
-    assert str(port) in up.stderr
+    where = 1 + next(i for i, line in enumerate(system.read_text().splitlines()) if "forward" in line)
+    assert f"{system}:{where}: linux-a.net: error: it cannot be started" in up.stderr
+    assert f"tcp port {port} of 127.0.0.1 is taken by another program" in up.stderr
+    assert up.stderr.count("\n") == 1, "it is said once, and not tried again"
     assert runs.left(2) == []
     assert os.listdir(runs.run_dir) == []
 
