@@ -60,7 +60,7 @@ struct bh_plan_option {
 struct bh_plan_device {
     char *name;         /* unique in its domain: the node's name */
     char *node;         /* path in the description, for messages */
-    uint32_t line;      /* of that node; 0: unknown (a blob) */
+    uint32_t line;      /* of that node in `source`; 0: unknown (a blob), or it stands in another file */
     char *class_name;   /* "blk", "net", ... */
     uint32_t virtio_id; /* the class's virtio device id */
     uint32_t domain;    /* index into domains: who drives it */
