@@ -39,22 +39,18 @@ static void hang_up(struct bh_terminal *terminal);
 
 static uint64_t moved(const struct bh_terminal_moves *moves)
 {
-    return moves->move[moves->current & 1u].before + moves->move[moves->current & 1u].call.msg_len;
+    return moves->move[moves->current & 1u].before + moves->move[moves->current & 1u].made.call.msg_len;
 }
 
 /* Prepare a system call that moves up to `len` bytes; `more` were moved without a trace since the last one. */
 static struct mmsghdr *next_move(struct bh_terminal_moves *moves, void *bytes, size_t len, uint64_t more)
 {
-    const uint32_t next = !(moves->current & 1u);
+    const uint32_t next = bh_moves_next(moves->current);
 
     moves->move[next].before = moved(moves) + more;
-    moves->move[next].part = (struct iovec){.iov_base = bytes, .iov_len = len};
-    moves->move[next].call =
-        (struct mmsghdr){.msg_hdr = {.msg_iov = &moves->move[next].part, .msg_iovlen = 1}};
-    bh_lasting_order();
-    moves->current = next;
-    bh_lasting_order();
-    return &moves->move[next].call;
+    bh_move_init(&moves->move[next].made, bytes, len);
+    bh_moves_go(&moves->current, next);
+    return &moves->move[next].made.call;
 }
 
 static size_t out_len(const struct bh_terminal *terminal)

@@ -12,7 +12,7 @@
 #include "devices/console/log_file.h"
 #include "devices/console/port.h"
 #include <bulkhead/impl/loop.h>
-#include <sys/socket.h>
+#include <bulkhead/impl/moves.h>
 
 #define BH_TERMINAL_OUT 65536u
 #define BH_TERMINAL_IN  4096u
@@ -27,16 +27,11 @@ struct bh_terminal_end {
     size_t (*typed)(struct bh_terminal_end *end, const uint8_t *bytes, size_t count);
 };
 
-/*
- * Bytes that were moved from or to an fd, counted so that the count is right whenever the process is killed: for a
- * socket the kernel itself notes in call.msg_len what a system call moved, before that call can be our last. Two take
- * turns, each with the sum of those before it.
- */
+/* Bytes that were moved from or to an fd: for a socket the kernel itself counts them (moves.h). */
 struct bh_terminal_moves {
     struct {
-        struct mmsghdr call;
-        struct iovec part;
-        uint64_t before;
+        struct bh_move made;
+        uint64_t before; /* bytes moved by the calls before */
     } move[2];
     uint32_t current;
 };

@@ -128,12 +128,12 @@ static void lay_messages(struct bed *bed, struct bh_vu_image *image)
                                            sizeof(struct vhost_user_vring_state)};
     if (bed->how & HALF_IN) {
         memcpy(image->in.bytes, &head, sizeof(head));
-        image->in.moves.move[0].call.msg_len = bed->how & RAN ? sizeof(head) + head.size : 15;
+        image->in.moves.move[0].made.call.msg_len = bed->how & RAN ? sizeof(head) + head.size : 15;
     }
     if (bed->how & HALF_OUT) {
         memcpy(image->out.bytes, &head, sizeof(head));
         image->out.size = sizeof(head) + 8;
-        image->out.moves.move[0].call.msg_len = 7;
+        image->out.moves.move[0].made.call.msg_len = 7;
     }
 }
 

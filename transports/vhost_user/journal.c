@@ -27,7 +27,7 @@
 uint32_t bh_vu_moved(const struct bh_vu_moves *moves, uint32_t most)
 {
     const struct bh_vu_move *move = &moves->move[moves->current & 1u];
-    const uint64_t sum = (uint64_t)move->before + move->call.msg_len;
+    const uint64_t sum = (uint64_t)move->before + move->made.call.msg_len;
     return sum < most ? (uint32_t)sum : most;
 }
 
@@ -35,7 +35,7 @@ uint32_t bh_vu_moved_fds(const struct bh_vu_moves *moves)
 {
     const struct bh_vu_move *move = &moves->move[moves->current & 1u];
     /* Without a control buffer this flag says that fds came with the bytes. */
-    const bool came = move->call.msg_len && move->call.msg_hdr.msg_flags & MSG_CTRUNC;
+    const bool came = move->made.call.msg_len && move->made.call.msg_hdr.msg_flags & MSG_CTRUNC;
     const uint64_t sum = (uint64_t)move->fd_before + (came ? move->fd_count : 0);
     return sum < BH_VU_FDS_MAX ? (uint32_t)sum : BH_VU_FDS_MAX;
 }
@@ -43,17 +43,14 @@ uint32_t bh_vu_moved_fds(const struct bh_vu_moves *moves)
 struct mmsghdr *bh_vu_next_move(struct bh_vu_moves *moves, uint8_t *bytes, uint32_t len, uint32_t most,
                                 uint32_t fd_count)
 {
-    const uint32_t next = !(moves->current & 1u);
+    const uint32_t next = bh_moves_next(moves->current);
     struct bh_vu_move *move = &moves->move[next];
     move->before = bh_vu_moved(moves, most);
     move->fd_before = bh_vu_moved_fds(moves);
     move->fd_count = fd_count;
-    move->part = (struct iovec){.iov_base = bytes, .iov_len = len};
-    move->call = (struct mmsghdr){.msg_hdr = {.msg_iov = &move->part, .msg_iovlen = 1}};
-    bh_lasting_order();
-    moves->current = next;
-    bh_lasting_order();
-    return &move->call;
+    bh_move_init(&move->made, bytes, len);
+    bh_moves_go(&moves->current, next);
+    return &move->made.call;
 }
 
 /* --- fds ------------------------------------------------------------------------------------------------- */

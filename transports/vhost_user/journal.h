@@ -34,7 +34,7 @@
 #include "transports/vhost_user/memory.h"
 #include <bulkhead/device.h>
 #include <bulkhead/impl/keeper.h>
-#include <sys/socket.h>
+#include <bulkhead/impl/moves.h>
 
 struct bh_vhost_user;
 
@@ -45,10 +45,9 @@ struct bh_vhost_user;
 #define BH_VU_CLASS_STATE_MAX 256u
 #define BH_VU_MESSAGE_MAX     (sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX)
 
-/* One system call that moves bytes, as the kernel reads and marks it. Its pointers are of the process that made it. */
+/* A system call that leaves a trace (moves.h). */
 struct bh_vu_move {
-    struct mmsghdr call; /* .msg_len: what the call moved */
-    struct iovec part;
+    struct bh_move made;
     uint32_t before;              /* bytes moved by the calls before */
     uint32_t fd_before, fd_count; /* fds that came before, and with these bytes */
 };
