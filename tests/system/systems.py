@@ -75,7 +75,9 @@ class Runs:
         return found[0] if found else None
 
     def handles(self):
-        """A pidfd of every process of the systems here: each works in its run directory. {pid: pidfd}"""
+        """A pidfd of every process of the systems here: each works in its run directory. {pid: pidfd}
+
+        In a chroot, the link of a process in a mount namespace of its own begins at the host's root: hence `in`."""
         found = {}
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
@@ -85,7 +87,7 @@ class Runs:
             except OSError:
                 continue
             try:
-                mine = os.readlink(f"/proc/{entry}/cwd").startswith(str(self.run_dir) + "/")
+                mine = f"{self.run_dir}/" in os.readlink(f"/proc/{entry}/cwd")
             except OSError:
                 mine = False
             if mine:
