@@ -59,7 +59,6 @@ static int see_that_all_is_gone(const json_t *report, bool quiet)
 static int try_down(const struct down_values *values, struct bh_client *client, int *code)
 {
     json_t *report, *answer;
-    bool ready;
     int err = bh_client_ask(client, "ps", NULL, NULL, &report);
     *code = BH_EXIT_FAILED;
     if (err)
@@ -67,7 +66,7 @@ static int try_down(const struct down_values *values, struct bh_client *client, 
     err = bh_client_ask(client, "down", json_pack("{s:b}", "now", values->now), NULL, &answer);
     if (!err) {
         json_decref(answer);
-        bh_follow(client, NULL, false, values->quiet, &ready);
+        bh_follow(client, NULL, false, values->quiet, NULL);
         *code = see_that_all_is_gone(report, values->quiet);
     }
     json_decref(report);

@@ -17,7 +17,8 @@ struct follower {
     struct bh_colours colours;
     const char *source; /* the description, as given */
     bool quiet, is_ready, failed;
-    int pid; /* the daemon's */
+    const char *when_ready; /* a line, said once; or NULL */
+    int pid;                /* the daemon's */
 };
 
 /* Set by the handler, read between two waits. */
@@ -114,9 +115,12 @@ static bool handle(struct follower *follower, const json_t *event, bool until_re
         say_other(follower, event);
     } else if (!strcmp(kind, "ready")) {
         follower->is_ready = true;
-        if (!follower->quiet)
+        if (!follower->quiet) {
             printf("%sready after %.1f s%s\n", follower->colours.good,
                    json_real_value(json_object_get(event, "seconds")), follower->colours.off);
+            printf("%s", follower->when_ready ? follower->when_ready : "");
+            follower->when_ready = NULL;
+        }
     }
     fflush(stdout);
     return until_ready && follower->is_ready;
@@ -133,10 +137,14 @@ static void pass_on_interrupts(struct follower *follower, int *passed)
     }
 }
 
-int bh_follow(struct bh_client *client, const char *source, bool until_ready, bool quiet, bool *ready)
+int bh_follow(struct bh_client *client, const char *source, bool until_ready, bool quiet,
+              const char *when_ready)
 {
-    struct follower follower = {
-        .client = client, .colours = bh_colours_for(STDOUT_FILENO), .source = source, .quiet = quiet};
+    struct follower follower = {.client = client,
+                                .colours = bh_colours_for(STDOUT_FILENO),
+                                .source = source,
+                                .quiet = quiet,
+                                .when_ready = when_ready};
     const struct sigaction action = {.sa_handler = interrupted};
     struct sigaction former_int, former_term;
     int passed = 0, err = BH_OK;
@@ -158,10 +166,9 @@ int bh_follow(struct bh_client *client, const char *source, bool until_ready, bo
         bh_wait_gone(follower.pid, 5000);
     sigaction(SIGINT, &former_int, NULL);
     sigaction(SIGTERM, &former_term, NULL);
-    *ready = follower.is_ready;
     if (follower.failed)
         return BH_EXIT_FAILED;
     if (passed)
         return BH_EXIT_INTERRUPTED;
-    return done || follower.is_ready ? BH_EXIT_OK : BH_EXIT_FAILED;
+    return done ? BH_EXIT_OK : BH_EXIT_FAILED;
 }

@@ -52,10 +52,12 @@ int bh_exit_of(int err);
 
 /*
  * Follow a system's way up or down, a line for each thing that happened, until it is ready (until_ready) or its
- * daemon is gone. SIGINT and SIGTERM ask the system to stop, the second time at once. `source`: the description that
- * a failure may name; NULL where none is at hand. Returns an exit code; *ready says whether it came up.
+ * daemon is gone; when_ready (or NULL) is printed once it is. SIGINT and SIGTERM ask the system to stop, the second time
+ * at once. `source`: the description that a failure may name; NULL where none is at hand. Returns an exit code:
+ * BH_EXIT_OK only when it was followed until it was ready, and is.
  */
-int bh_follow(struct bh_client *client, const char *source, bool until_ready, bool quiet, bool *ready);
+int bh_follow(struct bh_client *client, const char *source, bool until_ready, bool quiet,
+              const char *when_ready);
 
 /* Wait until the process that `pid` names is gone, at most timeout_ms. */
 bool bh_wait_gone(int pid, int timeout_ms);

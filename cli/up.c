@@ -51,21 +51,10 @@ static int detach(struct bh_client *client, const struct bh_plan *plan, bool qui
     return BH_EXIT_OK;
 }
 
-static int foreground(struct bh_client *client, const struct up_values *values)
-{
-    bool ready;
-    if (!values->quiet) {
-        printf("Ctrl-C stops it; `bulkhead console DOMAIN` in another terminal attaches to a console\n");
-        fflush(stdout);
-    }
-    return bh_follow(client, NULL, false, values->quiet, &ready);
-}
-
 static int run_plan(const struct bh_plan *plan, const struct up_values *values)
 {
     const struct bh_daemon_settings settings = {.run_dir = values->run_dir, .engine = values->engine};
     struct bh_client client;
-    bool ready;
     int control;
     int err = bh_daemon_start(plan, &settings, NULL, &control);
     if (err)
@@ -75,9 +64,13 @@ static int run_plan(const struct bh_plan *plan, const struct up_values *values)
         bh_client_close(&client); /* which takes the system down */
         return BH_EXIT_FAILED;
     }
-    int code = bh_follow(&client, plan->source, true, values->quiet, &ready);
-    if (ready && code == BH_EXIT_OK)
-        code = values->detach ? detach(&client, plan, values->quiet) : foreground(&client, values);
+    int code = bh_follow(&client, plan->source, values->detach, values->quiet,
+                         values->detach
+                             ? NULL
+                             : "Ctrl-C stops it; `bulkhead console DOMAIN` in another terminal attaches to "
+                               "a console\n");
+    if (values->detach && code == BH_EXIT_OK)
+        code = detach(&client, plan, values->quiet);
     bh_client_close(&client);
     return code;
 }
