@@ -4,10 +4,12 @@
  *
  *     bulkhead-pages man              bulkhead.1
  *     bulkhead-pages man-CLASS        bulkhead-CLASS.1
- *     bulkhead-pages completion       the bash completion of bulkhead and of every bulkhead-CLASS
+ *     bulkhead-pages man-switch       bulkhead-switch.1
+ *     bulkhead-pages completion       the bash completion of bulkhead, of every bulkhead-CLASS and of bulkhead-switch
  */
 #include "cli/plan_classes.h"
 #include "cli/verb.h"
+#include "devices/net/switch_options.h"
 #include "programs/device.h"
 
 #include <ctype.h>
@@ -31,9 +33,10 @@ static void put(const char *text)
     }
 }
 
-static void put_option(const struct bh_option *option)
+/* `dashes`: as it is typed behind a program's name; else it is a word, "vlan=10". */
+static void put_option(const struct bh_option *option, bool dashes)
 {
-    printf(".TP\n\\fB\\-\\-");
+    printf(".TP\n\\fB%s", dashes ? "\\-\\-" : "");
     put(option->name);
     printf("\\fR");
     if (option->type != BH_OPT_BOOL) {
@@ -61,7 +64,7 @@ static void put_option(const struct bh_option *option)
 static void put_table(const struct bh_option *table)
 {
     for (const struct bh_option *option = table; option && option->name; option++)
-        put_option(option);
+        put_option(option, true);
 }
 
 static void put_title(const char *name, const char *summary)
@@ -133,7 +136,7 @@ static void man_bulkhead(void)
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
             printf("%s.BR bulkhead\\-%s (1)", class == bh_plan_classes ? "" : ",\n", class->name);
-    putchar('\n');
+    printf(",\n.BR bulkhead\\-switch (1)\n");
 }
 
 static int man_class(const char *name)
@@ -159,6 +162,25 @@ static int man_class(const char *name)
     put_table(class->options);
     printf(".SH SEE ALSO\n.BR bulkhead (1)\n");
     return 0;
+}
+
+static void man_switch(void)
+{
+    put_title("bulkhead-switch", "join several network cards and taps");
+    printf(
+        ".SH SYNOPSIS\n.B bulkhead\\-switch\n\\-\\-port=PORT \\-\\-port=PORT [\\-\\-option=value...]\n"
+        ".SH DESCRIPTION\nAn Ethernet switch as a process. A port is a link, at whose other end is a\n"
+        ".BR bulkhead\\-net (1),\nor a tap of the host. It ends on SIGTERM, and tells a service manager by "
+        "sd_notify's protocol when it is ready. The options of a switch are also the properties of its node "
+        "in a description, where the nets that name it are ports beside those of\n.BR port .\n"
+        ".SH OPTIONS\n.SS Process\n");
+    put_table(bh_switch_process_options);
+    printf(".SS Switch\n");
+    put_table(bh_switch_options);
+    printf(".SH PORTS\nA port is written\n.IR KIND : WHERE [,word=value...].\nIts words:\n");
+    for (const struct bh_option *word = bh_switch_words; word->name; word++)
+        put_option(word, false);
+    printf(".SH SEE ALSO\n.BR bulkhead (1),\n.BR bulkhead\\-net (1)\n");
 }
 
 /* --- completion -------------------------------------------------------------------------------------------- */
@@ -196,6 +218,7 @@ static void completion(void)
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
             complete_values(class->options);
+    complete_values(bh_switch_options);
     printf("    esac\n}\n\n_bulkhead_words() {\n    case $1 in\n");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++) {
         printf("    %s) echo \"", (*verb)->name);
@@ -220,6 +243,10 @@ static void completion(void)
         complete_table(class->options);
         printf("\";;\n");
     }
+    printf("    bulkhead-switch) echo \"");
+    complete_table(bh_switch_process_options);
+    complete_table(bh_switch_options);
+    printf("\";;\n");
     printf("    verbs) echo \"");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
         printf("%s ", (*verb)->name);
@@ -259,7 +286,7 @@ static void completion(void)
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
             printf(" bulkhead-%s", class->name);
-    printf("\n");
+    printf(" bulkhead-switch\n");
 }
 
 int main(int argc, char **argv)
@@ -268,6 +295,8 @@ int main(int argc, char **argv)
         man_bulkhead();
     else if (argc == 2 && !strcmp(argv[1], "completion"))
         completion();
+    else if (argc == 2 && !strcmp(argv[1], "man-switch"))
+        man_switch();
     else if (argc != 2 || strncmp(argv[1], "man-", 4) != 0 || man_class(argv[1] + 4))
         return BH_EXIT_USAGE;
     return fflush(stdout) ? BH_EXIT_FAILED : BH_EXIT_OK;

@@ -26,6 +26,8 @@ struct bh_device_process_values {
  * properties of a description's devices as well. Man pages and completion are made from it.
  */
 extern const struct bh_option bh_device_process_options[];
+/* Of those, what bulkhead-switch takes, which serves no front-end. */
+extern const struct bh_option bh_switch_process_options[];
 
 /* The system calls that a program's sources need: one table a program, gathered by the build (tools/syscalls). */
 extern const char *const bh_program_syscalls[];

@@ -101,7 +101,8 @@ static int info(const struct bh_control_subject *subject, json_t *answer)
                                                verb->summary, "arguments", arguments(verb->arguments)));
     put(answer, "class", json_string(class->name));
     put(answer, "summary", json_string(class->summary));
-    put(answer, "virtio_id", json_integer(class->virtio_id));
+    if (class->virtio_id)
+        put(answer, "virtio_id", json_integer(class->virtio_id));
     put(answer, "version", json_string(subject->version));
     put(answer, "pid", json_integer(getpid()));
     put(answer, "options", all_options(subject->options));
@@ -144,6 +145,8 @@ static json_t *queue_status(const struct bh_device *dev, unsigned index)
 
 static int status(const struct bh_control_subject *subject, json_t *answer)
 {
+    if (subject->teller)
+        return subject->teller->status(subject->hosted, answer);
     const struct bh_device *dev = subject->hosted->dev;
     const struct bh_features offered = bh_device_offered(dev);
     const uint8_t bits = bh_device_status(dev);
@@ -246,6 +249,8 @@ static void put_transport(const struct bh_control_subject *subject, json_t *answ
 
 static int counters(const struct bh_control_subject *subject, json_t *answer)
 {
+    if (subject->teller)
+        return subject->teller->counters(subject->hosted, answer);
     const struct bh_device *dev = subject->hosted->dev;
     json_t *device = json_object(), *class = json_object(), *queues = json_array();
     put_rows32(device, device_rows, BH_COUNT(device_rows), &dev->counters, NULL);

@@ -14,12 +14,21 @@
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/hosted_class.h>
 
+struct json_t; /* jansson's */
+
 enum { BH_CONTROL_VERSION = 1, BH_CONTROL_LINE_MAX = 4096, BH_CONTROL_CLIENTS_MAX = 8 };
+
+/* What stands in the place of a virtio device's status and counters where there is none: members of `answer`. */
+struct bh_control_teller {
+    int (*status)(struct bh_hosted *hosted, struct json_t *answer);
+    int (*counters)(struct bh_hosted *hosted, struct json_t *answer);
+};
 
 /* What a control socket tells of, kept up to date by its owner. */
 struct bh_control_subject {
     struct bh_hosted *hosted;
-    const struct bh_option_set *options; /* with their values; ends with a NULL table */
+    const struct bh_control_teller *teller; /* NULL: hosted->dev tells */
+    const struct bh_option_set *options;    /* with their values; ends with a NULL table */
     const char *version;
     const struct bh_vhost_user *server; /* NULL: it does not serve yet */
     bool connected;

@@ -9,6 +9,36 @@
 
 static const char *const sandbox_words[] = {"on", "off", NULL};
 
+#define CONTROL_OPTIONS                                                                                      \
+    {.name = "control",                                                                                      \
+     .type = BH_OPT_PATH,                                                                                    \
+     .offset = AT(control),                                                                                  \
+     .cli_only = true,                                                                                       \
+     .help = "Listen for control clients on this Unix socket: JSON, a line each way"},                       \
+        {.name = "control-fd",                                                                               \
+         .type = BH_OPT_UINT,                                                                                \
+         .offset = AT(control_fd),                                                                           \
+         .min = 3,                                                                                           \
+         .max = INT32_MAX,                                                                                   \
+         .arg = "FD",                                                                                        \
+         .cli_only = true,                                                                                   \
+         .help = "The same on an inherited socket that listens"},                                            \
+    {                                                                                                        \
+        .name = "sandbox", .type = BH_OPT_ENUM, .offset = AT(sandbox), .values = sandbox_words, .def = "on", \
+        .cli_only = true,                                                                                    \
+        .help = "Give up files, namespaces, capabilities and system calls that serving does not need"        \
+    }
+#define HELP_OPTIONS                                                                                         \
+    {.name = "help",                                                                                         \
+     .type = BH_OPT_BOOL,                                                                                    \
+     .offset = AT(help),                                                                                     \
+     .cli_only = true,                                                                                       \
+     .help = "Print this and exit"},                                                                         \
+    {                                                                                                        \
+        .name = "version", .type = BH_OPT_BOOL, .offset = AT(version), .cli_only = true,                     \
+        .help = "Print the version and exit"                                                                 \
+    }
+
 const struct bh_option bh_device_process_options[] = {
     {.name = "socket-path",
      .type = BH_OPT_PATH,
@@ -36,40 +66,14 @@ const struct bh_option bh_device_process_options[] = {
      .help = "Do not offer these: packed, event_idx, indirect_desc, in_order, ring_reset, or a bit's number; "
              "+access_platform: serve a driver behind the front-end's IOMMU",
      .ref = "virtio-1.4 6"},
-    {.name = "control",
-     .type = BH_OPT_PATH,
-     .offset = AT(control),
-     .cli_only = true,
-     .help = "Listen for control clients on this Unix socket: JSON, a line each way"},
-    {.name = "control-fd",
-     .type = BH_OPT_UINT,
-     .offset = AT(control_fd),
-     .min = 3,
-     .max = INT32_MAX,
-     .arg = "FD",
-     .cli_only = true,
-     .help = "The same on an inherited socket that listens"},
-    {.name = "sandbox",
-     .type = BH_OPT_ENUM,
-     .offset = AT(sandbox),
-     .values = sandbox_words,
-     .def = "on",
-     .cli_only = true,
-     .help = "Give up files, namespaces, capabilities and system calls that serving does not need"},
+    CONTROL_OPTIONS,
     {.name = "print-capabilities",
      .type = BH_OPT_BOOL,
      .offset = AT(print_capabilities),
      .cli_only = true,
      .help = "Print what this program can, as JSON, and exit"},
-    {.name = "help",
-     .type = BH_OPT_BOOL,
-     .offset = AT(help),
-     .cli_only = true,
-     .help = "Print this and exit"},
-    {.name = "version",
-     .type = BH_OPT_BOOL,
-     .offset = AT(version),
-     .cli_only = true,
-     .help = "Print the version and exit"},
+    HELP_OPTIONS,
     {.name = NULL},
 };
+
+const struct bh_option bh_switch_process_options[] = {CONTROL_OPTIONS, HELP_OPTIONS, {.name = NULL}};

@@ -3,189 +3,79 @@
  * bulkhead-switch: an Ethernet switch as a process of its own. Each port is a link, whose other end is a net's device
  * process, or a tap. docs/switch.md is its page. What it calls has its tags in devices/net and ports/linux.
  */
-#include "devices/net/switch.h"
 #include "devices/net/capture.h"
 #include "devices/net/ports.h"
+#include "devices/net/switch_options.h"
 #include "programs/device.h"
+#include "programs/device_control.h"
 
-#include <bulkhead/impl/accept.h>
 #include <bulkhead/impl/notify.h>
 #include <bulkhead/impl/sandbox.h>
 #include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
-enum { STAT_BYTES = 65536, BACKLOG = 4 };
-
-struct switch_values {
-    struct bh_option_list ports;
-    uint64_t age_s, mtu, capture_limit;
-    char *capture, *stat;
-    bool sandbox, help;
-};
-#define AT(member) offsetof(struct switch_values, member)
-
-static const struct bh_option options[] = {
-    {.name = "port",
-     .type = BH_OPT_LIST,
-     .offset = AT(ports),
-     .arg = "link:PATH|tap:NAME[,vlan=N][,trunk=N+N...][,rate=N]",
-     .help = "A port: its VLAN without a tag, its VLANs with one, bytes a second that it may send (K, M, G)"},
-    {.name = "age",
-     .type = BH_OPT_UINT,
-     .offset = AT(age_s),
-     .def = "300",
-     .unit = "s",
-     .min = 1,
-     .max = 1000000,
-     .help = "Forget addresses that were not seen for so long"},
-    {.name = "mtu",
-     .type = BH_OPT_UINT,
-     .offset = AT(mtu),
-     .def = "1500",
-     .unit = "bytes",
-     .min = 576,
-     .max = 65500,
-     .help = "Largest packet"},
-    {.name = "capture",
-     .type = BH_OPT_PATH,
-     .offset = AT(capture),
-     .help = "Write all frames that come in to this file, as pcap"},
-    {.name = "capture-limit",
-     .type = BH_OPT_SIZE,
-     .offset = AT(capture_limit),
-     .def = "64M",
-     .help = "Size of that file at most"},
-    {.name = "stat",
-     .type = BH_OPT_PATH,
-     .offset = AT(stat),
-     .help = "Unix socket: whoever connects is told the ports' counters, as JSON"},
-    {.name = "sandbox",
-     .type = BH_OPT_BOOL,
-     .offset = AT(sandbox),
-     .def = "on",
-     .help = "Give up what is not needed before the first frame; off is for debugging"},
-    {.name = "help", .type = BH_OPT_BOOL, .offset = AT(help), .help = "Print this and exit"},
-    {.name = NULL},
-};
+enum { BACKLOG = 4 };
 
 struct port {
     struct bh_switch_port port;
-    char *text; /* "link:PATH", as given */
+    struct bh_switch_place place;
     bool is_tap;
 };
 
 struct process {
-    struct switch_values values;
+    struct bh_hosted hosted; /* for the control socket: there is no virtio device */
+    struct bh_device_process_values own;
+    struct bh_switch_values values;
     struct bh_loop *loop;
     struct bh_switch sw;
     struct port ports[BH_SWITCH_PORTS_MAX];
     unsigned port_count;
     struct bh_capture capture;
-    struct bh_loop_fd stat; /* fd -1: none */
-    struct bh_accept accept;
+    struct bh_control_subject subject;
+    struct bh_control_socket *control;
     struct bh_loop_signal term, interrupt;
 };
 
 /* --- ports ------------------------------------------------------------------------------------------------- */
 
-static bool read_vlan(const char *text, char **end, unsigned *vlan)
-{
-    const unsigned long number = strtoul(text, end, 10);
-    *vlan = (unsigned)number;
-    return *end != text && number >= 1 && number <= 4094;
-}
-
-static bool read_trunk(const char *text, struct bh_switch_port *port)
-{
-    char *end;
-    unsigned vlan;
-
-    do {
-        if (!read_vlan(text, &end, &vlan))
-            return false;
-        bh_switch_trunk(port, vlan);
-        text = end + 1;
-    } while (*end == '+');
-    return *end == '\0';
-}
-
-static bool read_rate(const char *text, uint64_t *rate)
-{
-    static const char units[] = "KMG";
-    char *end;
-    const unsigned long long number = strtoull(text, &end, 10);
-    const char *unit = *end ? strchr(units, *end) : NULL;
-
-    *rate = number;
-    for (const char *u = units; unit && u <= unit; u++)
-        *rate *= 1000u;
-    return end != text && number >= 1 && number <= 1000000000u && (!*end || (unit && !end[1]));
-}
-
-static bool read_word(struct bh_switch_port *port, const char *word)
-{
-    char *end;
-    unsigned vlan;
-
-    if (!strncmp(word, "vlan=", 5) && read_vlan(word + 5, &end, &vlan) && !*end) {
-        port->vlan = (uint16_t)vlan;
-        return true;
-    }
-    if (!strncmp(word, "trunk=", 6))
-        return read_trunk(word + 6, port);
-    return !strncmp(word, "rate=", 5) && read_rate(word + 5, &port->rate);
-}
-
 static int open_port(struct process *process, struct port *port)
 {
     const uint32_t mtu = (uint32_t)process->values.mtu;
-    const struct bh_port_tap_setup tap = {.name = port->text + 4, .pair_count = 1, .mtu = mtu};
+    const char *place = port->place.place;
+    const struct bh_port_tap_setup tap = {.name = place + 4, .pair_count = 1, .mtu = mtu};
 
-    port->is_tap = !strncmp(port->text, "tap:", 4);
+    port->is_tap = !strncmp(place, "tap:", 4);
     if (port->is_tap)
         return bh_port_tap_create(process->loop, &tap, NULL, &port->port.port);
-    if (!strncmp(port->text, "link:", 5))
-        return bh_port_link_create(process->loop, port->text + 5, -1, mtu, NULL, &port->port.port);
-    bh_error(NULL, NULL, "it begins with link: or tap:", "port: cannot read \"%s\"", port->text);
-    return BH_ERR_INVAL;
+    return bh_port_link_create(process->loop, place + 5, -1, mtu, NULL, &port->port.port);
 }
 
 static int add_port(struct process *process, const char *text)
 {
     struct port *port = &process->ports[process->port_count];
-    char *rest, *word;
     int err;
 
     if (process->port_count == BH_SWITCH_PORTS_MAX) {
         bh_error(NULL, NULL, NULL, "a switch has %u ports at most", BH_SWITCH_PORTS_MAX);
         return BH_ERR_RANGE;
     }
-    port->text = rest = strdup(text);
-    if (!rest)
-        return BH_ERR_NOMEM;
-    port->port.vlan = 1;
-    (void)strsep(&rest, ",");
-    while ((word = strsep(&rest, ","))) {
-        if (!read_word(&port->port, word)) {
-            bh_error(NULL, NULL, "words are vlan=N, trunk=N+N..., rate=N with K, M or G; VLANs are 1 to 4094",
-                     "port: cannot read \"%s\" of \"%s\"", word, text);
-            free(port->text);
-            return BH_ERR_INVAL;
-        }
+    err = bh_switch_place_read(&port->place, text, NULL, NULL);
+    if (!err) {
+        bh_switch_words_apply(&port->place.words, &port->port);
+        err = open_port(process, port);
     }
-    err = open_port(process, port);
     if (!err)
         err = bh_switch_add(&process->sw, &port->port);
     if (err)
-        free(port->text);
+        bh_switch_place_fini(&port->place);
     else
         process->port_count++;
     return err;
@@ -200,17 +90,27 @@ static void close_ports(struct process *process)
             bh_port_tap_destroy(port->port.port);
         else
             bh_port_link_destroy(port->port.port);
-        free(port->text);
+        bh_switch_place_fini(&port->place);
     }
 }
 
 static void capture_frame(struct bh_switch *sw, const struct bh_net_arrival *arrival)
 {
+    const struct process *process = BH_CONTAINER(sw, struct process, sw);
     const struct bh_seg seg = {(void *)(uintptr_t)arrival->bytes, arrival->len};
-    bh_capture_frame(sw->owner, &seg, 1, arrival->len);
+    bh_capture_frame((struct bh_capture *)(uintptr_t)&process->capture, &seg, 1, arrival->len);
 }
 
-/* --- counters ---------------------------------------------------------------------------------------------- */
+static void say_status(struct bh_switch *sw)
+{
+    unsigned up = 0;
+
+    for (unsigned i = 0; i < sw->port_count; i++)
+        up += sw->ports[i]->port->link_up;
+    (void)bh_notify("STATUS=%u of %u ports are up", up, sw->port_count);
+}
+
+/* --- the control socket ------------------------------------------------------------------------------------ */
 
 #define COUNTER(member)                                                                                      \
     {                                                                                                        \
@@ -219,43 +119,119 @@ static void capture_frame(struct bh_switch *sw, const struct bh_net_arrival *arr
 static const struct {
     const char *name;
     size_t offset;
-} counters[] = {COUNTER(frames_in), COUNTER(bytes_in),   COUNTER(frames_out), COUNTER(bytes_out),
-                COUNTER(flooded),   COUNTER(wrong_vlan), COUNTER(malformed),  COUNTER(full),
-                COUNTER(waited),    COUNTER(slowed),     COUNTER(moved),      COUNTER(not_learned)};
+} counters[] = {COUNTER(frames_in),  COUNTER(bytes_in),   COUNTER(frames_out),  COUNTER(bytes_out),
+                COUNTER(flooded),    COUNTER(wrong_vlan), COUNTER(foreign_mac), COUNTER(malformed),
+                COUNTER(full),       COUNTER(waited),     COUNTER(slowed),      COUNTER(moved),
+                COUNTER(not_learned)};
 
-static size_t spell(const struct process *process, char *text, size_t size)
+static json_t *new_port(const struct process *process, unsigned index)
 {
-    size_t used = (size_t)snprintf(text, size, "{\"v\": 1, \"ports\": [");
+    const struct port *port = &process->ports[index];
+    const char *name = port->place.words.name ? port->place.words.name : port->place.place;
 
-    for (unsigned i = 0; i < process->port_count && used < size; i++) {
-        const struct bh_switch_port *port = &process->ports[i].port;
-        used +=
-            (size_t)snprintf(text + used, size - used, "%s{\"index\": %u, \"link_up\": %s, \"addresses\": %u",
-                             i ? ", " : "", i, port->port->link_up ? "true" : "false", port->addresses);
-        for (size_t k = 0; k < BH_COUNT(counters) && used < size; k++) {
-            uint64_t value;
-            memcpy(&value, (const char *)&port->counters + counters[k].offset, sizeof(value));
-            used += (size_t)snprintf(text + used, size - used, ", \"%s\": %llu", counters[k].name,
-                                     (unsigned long long)value);
-        }
-        if (used < size)
-            used += (size_t)snprintf(text + used, size - used, "}");
-    }
-    if (used < size)
-        used += (size_t)snprintf(text + used, size - used, "]}\n");
-    return used < size ? used : 0;
+    return json_pack("{s:i, s:s+, s:s}", "index", (int)index, "name", name, "", "place", port->place.place);
 }
 
-static void asked(struct bh_loop_fd *watch, uint32_t events)
+static int tell_counters(struct bh_hosted *hosted, json_t *answer)
 {
-    static char text[STAT_BYTES];
-    struct process *process = BH_LOOP_OWNER(watch, struct process, stat);
-    const int fd = bh_accept(&process->accept, watch, NULL, "stat");
+    const struct process *process = BH_CONTAINER(hosted, struct process, hosted);
+    json_t *ports = json_array();
+
+    for (unsigned i = 0; i < process->port_count; i++) {
+        json_t *port = new_port(process, i);
+        for (size_t k = 0; k < BH_COUNT(counters); k++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&process->ports[i].port.counters + counters[k].offset,
+                   sizeof(value));
+            json_object_set_new(port, counters[k].name, json_integer((json_int_t)value));
+        }
+        json_array_append_new(ports, port);
+    }
+    json_object_set_new(answer, "ports", ports);
+    return BH_OK;
+}
+
+static json_t *vlans(const struct bh_switch_port *port)
+{
+    json_t *array = json_array();
+
+    for (unsigned vlan = 1; vlan < BH_SWITCH_VLANS; vlan++)
+        if (port->trunk[vlan / 32u] >> vlan % 32u & 1u)
+            json_array_append_new(array, json_integer(vlan));
+    return array;
+}
+
+static json_t *own_macs(const struct bh_switch_port *port)
+{
+    json_t *array = json_array();
+
+    for (unsigned i = 0; i < port->mac_count; i++) {
+        const uint8_t *mac = port->macs[i];
+        json_array_append_new(array, json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                                                  mac[3], mac[4], mac[5]));
+    }
+    return array;
+}
+
+static int tell_status(struct bh_hosted *hosted, json_t *answer)
+{
+    const struct process *process = BH_CONTAINER(hosted, struct process, hosted);
+    json_t *ports = json_array();
+
+    for (unsigned i = 0; i < process->port_count; i++) {
+        const struct bh_switch_port *of = &process->ports[i].port;
+        json_t *port = new_port(process, i);
+        json_object_set_new(port, "link_up", json_boolean(of->port->link_up));
+        json_object_set_new(port, "addresses", json_integer(of->addresses));
+        json_object_set_new(port, "vlan", json_integer(of->vlan));
+        json_object_set_new(port, "trunk", vlans(of));
+        json_object_set_new(port, "rate", json_integer((json_int_t)of->rate));
+        json_object_set_new(port, "mac", own_macs(of));
+        json_array_append_new(ports, port);
+    }
+    json_object_set_new(answer, "ports", ports);
+    return BH_OK;
+}
+
+static const struct bh_control_teller teller = {tell_status, tell_counters};
+
+static int run_capture(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
+{
+    return bh_capture_set(&BH_CONTAINER(hosted, struct process, hosted)->capture, values, sink);
+}
+
+static const struct bh_class_verb verbs[] = {
+    {.name = "capture",
+     .summary = "pause the capture, or go on with it",
+     .arguments = bh_capture_arguments,
+     .values_size = sizeof(struct bh_capture_values),
+     .run = run_capture},
+    {.name = NULL},
+};
+static const struct bh_hosted_class switch_class = {
+    .name = "switch",
+    .summary = "a switch that nets and taps plug into",
+    .options = bh_switch_options,
+    .values_size = sizeof(struct bh_switch_values),
+    .verbs = verbs,
+};
+
+static int open_control(struct process *process)
+{
+    const char *path = process->own.control;
+    const int fd = path ? bh_unix_listen(path, SOCK_STREAM | SOCK_NONBLOCK, BACKLOG,
+                                         BH_UNIX_REPLACE_STALE | BH_UNIX_OURS_ALONE)
+                        : (int)process->own.control_fd;
 
     if (fd < 0)
-        return;
-    (void)!send(fd, text, spell(process, text, sizeof(text)), MSG_DONTWAIT | MSG_NOSIGNAL);
-    close(fd);
+        return bh_unix_complain(path, errno, NULL, NULL);
+    if (fd == 0)
+        return BH_OK;
+    const int err = bh_control_open(process->loop, fd, &process->subject, &process->control);
+    if (err)
+        bh_error(NULL, NULL, "it must be a Unix stream socket that listens",
+                 "nobody can be served on the control socket: %s", bh_err_text(err));
+    return err;
 }
 
 /* --- life -------------------------------------------------------------------------------------------------- */
@@ -271,19 +247,23 @@ static int confine(const struct process *process)
 {
     struct bh_sandbox sandbox = {.syscalls = bh_program_syscalls};
 
-    if (!process->values.sandbox)
+    if (process->own.sandbox == BH_DEVICE_SANDBOX_OFF) {
+        bh_warn(NULL, NULL, "for debugging only: what a guest breaks has the host before it",
+                "the sandbox is off");
         return BH_OK;
+    }
     for (unsigned i = 0; i < process->port_count; i++) {
         if (!process->ports[i].is_tap)
-            bh_sandbox_folder(&sandbox, process->ports[i].text + 5);
+            bh_sandbox_folder(&sandbox, process->ports[i].place.place + 5);
     }
-    bh_sandbox_folder(&sandbox, process->values.stat);
+    bh_sandbox_folder(&sandbox, process->own.control);
+    bh_sandbox_path(&sandbox, getenv("NOTIFY_SOCKET"), false);
     return bh_sandbox_enter(&sandbox, NULL);
 }
 
 static int open_all(struct process *process)
 {
-    int fd, err = BH_OK;
+    int err = BH_OK;
 
     for (size_t i = 0; i < process->values.ports.count && !err; i++)
         err = add_port(process, process->values.ports.items[i]);
@@ -291,14 +271,9 @@ static int open_all(struct process *process)
         err =
             bh_capture_open(&process->capture, process->values.capture, process->values.capture_limit, NULL);
         process->sw.tap = capture_frame;
-        process->sw.owner = &process->capture;
     }
-    if (!err && process->values.stat) {
-        fd = bh_unix_listen(process->values.stat, SOCK_STREAM | SOCK_NONBLOCK, BACKLOG,
-                            BH_UNIX_REPLACE_STALE | BH_UNIX_OURS_ALONE);
-        err = fd < 0 ? bh_unix_complain(process->values.stat, errno, NULL, NULL)
-                     : bh_loop_fd_add(process->loop, &process->stat, fd, BH_LOOP_READ, asked);
-    }
+    if (!err)
+        err = open_control(process);
     if (!err)
         err = bh_loop_signal_add(process->loop, &process->term, SIGTERM, terminated);
     if (!err)
@@ -315,42 +290,61 @@ static int serve(struct process *process)
         bh_error(NULL, NULL, NULL, "no event loop: too many open files?");
         return EXIT_FAILED;
     }
-    process->capture.fd = process->stat.fd = -1;
+    process->capture.fd = -1;
     bh_switch_init(&process->sw, process->loop, (uint32_t)process->values.age_s, secret);
+    process->sw.link_changed = say_status;
     if (!open_all(process) && !confine(process)) {
+        say_status(&process->sw);
         (void)bh_notify("READY=1");
         status = bh_loop_run(process->loop);
     }
     bh_loop_signal_remove(&process->term);
     bh_loop_signal_remove(&process->interrupt);
-    bh_accept_cancel(&process->accept);
-    bh_loop_fd_remove(&process->stat);
-    if (process->stat.fd >= 0) {
-        (void)unlink(process->values.stat);
-        close(process->stat.fd);
-    }
+    if (process->control && process->own.control)
+        (void)unlink(process->own.control);
+    bh_control_close(process->control);
     close_ports(process);
     bh_capture_close(&process->capture);
     bh_loop_destroy(process->loop);
     return status;
 }
 
+static void show_help(const struct bh_option_set *sets)
+{
+    dprintf(STDOUT_FILENO, "usage: bulkhead-switch --port=... --port=... [--option=value...]\n\n");
+    bh_options_help(sets, STDOUT_FILENO);
+    dprintf(STDOUT_FILENO, "\nWords of a port:\n");
+    for (const struct bh_option *word = bh_switch_words; word->name; word++)
+        dprintf(STDOUT_FILENO, "  %s=%-*s%s%s%s%s\n", word->name, 27 - (int)strlen(word->name),
+                word->arg ? word->arg : "TEXT", word->help, word->def ? " [" : "", word->def ? word->def : "",
+                word->def ? "]" : "");
+}
+
 int main(int argc, char **argv)
 {
     static struct process process;
-    const struct bh_option_set sets[] = {{options, &process.values, NULL}, {NULL, NULL, NULL}};
+    const struct bh_option_set sets[] = {{bh_switch_process_options, &process.own, "Process"},
+                                         {bh_switch_options, &process.values, "Switch"},
+                                         {NULL, NULL, NULL}};
     struct bh_diag_text text;
     int next, status = EXIT_USAGE;
 
+    process.hosted.class = &switch_class;
+    process.subject = (struct bh_control_subject){
+        .hosted = &process.hosted, .teller = &teller, .options = sets, .version = BULKHEAD_VERSION};
     bh_diag_text_init(&text, STDERR_FILENO, "bulkhead-switch");
     bh_diag_set_default(&text.sink);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails alone */
     (void)signal(SIGPIPE, SIG_IGN);
-    if (bh_options_init(options, &process.values))
+    if (bh_options_init(bh_switch_process_options, &process.own) ||
+        bh_options_init(bh_switch_options, &process.values))
         return EXIT_FAILED;
     if (bh_options_parse(sets, argc, argv, &next, NULL) == BH_OK) {
-        if (process.values.help) {
-            dprintf(STDOUT_FILENO, "usage: bulkhead-switch --port=... --port=... [--option=value...]\n\n");
-            bh_options_help(sets, STDOUT_FILENO);
+        if (process.own.help) {
+            show_help(sets);
+            status = EXIT_OK;
+        } else if (process.own.version) {
+            dprintf(STDOUT_FILENO, "bulkhead-switch %s\n", BULKHEAD_VERSION);
             status = EXIT_OK;
         } else if (next < argc || process.values.ports.count < 2) {
             bh_error(NULL, NULL, "give --port= twice or more; --help tells more", "a switch needs two ports");
@@ -358,7 +352,8 @@ int main(int argc, char **argv)
             status = serve(&process);
         }
     }
-    bh_options_fini(options, &process.values);
+    bh_options_fini(bh_switch_process_options, &process.own);
+    bh_options_fini(bh_switch_options, &process.values);
     bh_diag_set_default(NULL);
     return status;
 }

@@ -87,3 +87,26 @@ void bh_capture_frame(struct bh_capture *capture, const struct bh_seg *segs, uns
     else
         capture->left -= bytes;
 }
+
+static const char *const states[] = {"off", "on", NULL};
+
+const struct bh_option bh_capture_arguments[] = {
+    {.name = "state",
+     .type = BH_OPT_ENUM,
+     .offset = offsetof(struct bh_capture_values, state),
+     .values = states,
+     .required = true,
+     .help = "Leave frames out of the capture, or take them up again"},
+    {.name = NULL},
+};
+
+int bh_capture_set(struct bh_capture *capture, const struct bh_capture_values *values,
+                   struct bh_diag_sink *sink)
+{
+    if (capture->fd < 0) {
+        bh_error(sink, NULL, "give it a capture=FILE", "there is no capture, or its file is full");
+        return BH_ERR_UNSUPPORTED;
+    }
+    capture->paused = values->state == 0;
+    return BH_OK;
+}

@@ -7,7 +7,7 @@
 #ifndef DEVICES_NET_CAPTURE_H
 #define DEVICES_NET_CAPTURE_H
 
-#include <bulkhead/impl/diag.h>
+#include <bulkhead/impl/option.h>
 #include <bulkhead/mem.h>
 
 struct bh_capture {
@@ -26,5 +26,13 @@ int bh_capture_open(struct bh_capture *capture, const char *path, uint64_t limit
 void bh_capture_close(struct bh_capture *capture);
 /* One frame, of `len` bytes in `count` pieces. */
 void bh_capture_frame(struct bh_capture *capture, const struct bh_seg *segs, unsigned count, uint32_t len);
+
+/* The verb "capture" of a control socket: its arguments, and what it does. BH_ERR_UNSUPPORTED: said, there is none. */
+struct bh_capture_values {
+    int state; /* off, on */
+};
+extern const struct bh_option bh_capture_arguments[];
+int bh_capture_set(struct bh_capture *capture, const struct bh_capture_values *values,
+                   struct bh_diag_sink *sink) BH_MUST_USE;
 
 #endif

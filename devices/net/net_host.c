@@ -304,28 +304,9 @@ static int run_link(struct bh_hosted *hosted, const void *values, struct bh_diag
     return BH_OK;
 }
 
-enum { CAPTURE_OFF, CAPTURE_ON };
-static const char *const capture_states[] = {"off", "on", NULL};
-static const struct bh_option capture_arguments[] = {
-    {.name = "state",
-     .type = BH_OPT_ENUM,
-     .offset = offsetof(struct state_values, state),
-     .values = capture_states,
-     .required = true,
-     .help = "Leave frames out of the capture, or take them up again"},
-    {.name = NULL},
-};
-
 static int run_capture(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
 {
-    struct bh_capture *capture = &host_of(hosted)->capture;
-
-    if (capture->fd < 0) {
-        bh_error(sink, NULL, "give the device a capture=FILE", "there is no capture, or its file is full");
-        return BH_ERR_UNSUPPORTED;
-    }
-    capture->paused = ((const struct state_values *)values)->state == CAPTURE_OFF;
-    return BH_OK;
+    return bh_capture_set(&host_of(hosted)->capture, values, sink);
 }
 
 static int run_announce(struct bh_hosted *hosted, const void *values, struct bh_diag_sink *sink)
@@ -344,8 +325,8 @@ static const struct bh_class_verb verbs[] = {
      .run = run_link},
     {.name = "capture",
      .summary = "pause the capture, or go on with it",
-     .arguments = capture_arguments,
-     .values_size = sizeof(struct state_values),
+     .arguments = bh_capture_arguments,
+     .values_size = sizeof(struct bh_capture_values),
      .run = run_capture},
     {.name = "announce", .summary = "ask the guest to announce its addresses", .run = run_announce},
     {.name = NULL},

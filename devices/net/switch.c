@@ -6,6 +6,8 @@
  *   A frame's VLAN is its tag's, or its port's. Its source is learned: (VLAN, address) -> port, in a table of sets
  * whose hash has a secret, so that no guest can fill another's set. A port may hold a share of the table only: one
  * that makes addresses up loses its own. Entries that were not seen for a while are forgotten.
+ *   An address moves to the port where it shows, as hosts do; so a port could take over a neighbour's. One that has
+ * addresses of its own is safe from that: from these nobody else may send in its VLANs, and it from no others.
  *   A known destination gets the frame alone; group addresses and unknown ones go to every port of the VLAN. On the
  * way out the tag is put in or taken out as the port wants it; the offsets in the header move along.
  *
@@ -95,14 +97,57 @@ static struct bh_switch_entry *place(struct bh_switch *sw, const struct bh_switc
     return own || !may_grow ? own : largest(set);
 }
 
-static void learn(struct bh_switch *sw, struct bh_switch_port *port, unsigned vlan, const uint8_t *mac)
+static bool in_trunk(const struct bh_switch_port *port, unsigned vlan)
+{
+    return port->trunk[vlan / 32u] >> vlan % 32u & 1u;
+}
+
+static bool member(const struct bh_switch_port *port, unsigned vlan)
+{
+    return port->vlan == vlan || in_trunk(port, vlan);
+}
+
+static bool owns(const struct bh_switch_port *port, const uint8_t *mac)
+{
+    for (unsigned i = 0; i < port->mac_count; i++) {
+        if (memcmp(port->macs[i], mac, 6) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_anothers(const struct bh_switch *sw, const struct bh_switch_port *port, unsigned vlan,
+                        const uint8_t *mac)
+{
+    for (unsigned i = 0; i < sw->port_count; i++) {
+        if (sw->ports[i] != port && member(sw->ports[i], vlan) && owns(sw->ports[i], mac))
+            return true;
+    }
+    return false;
+}
+
+/* What is in the table as the port's has been allowed before: only what is new to it is looked up. */
+static bool may_send_from(const struct bh_switch *sw, const struct bh_switch_port *port, unsigned vlan,
+                          const uint8_t *mac, const struct bh_switch_entry *entry)
+{
+    if (port->mac_count)
+        return owns(port, mac);
+    return (entry && entry->port == port->index + 1) || !is_anothers(sw, port, vlan, mac);
+}
+
+/* False: the frame may not pass. */
+static bool learn(struct bh_switch *sw, struct bh_switch_port *port, unsigned vlan, const uint8_t *mac)
 {
     const uint32_t now = now_s();
     struct bh_switch_entry *entry = find(sw, vlan, mac, now);
 
+    if (!may_send_from(sw, port, vlan, mac, entry)) {
+        port->counters.foreign_mac++;
+        return false;
+    }
     if (entry && entry->port == port->index + 1) {
         entry->seen_s = now;
-        return;
+        return true;
     }
     if (entry)
         port->counters.moved++;
@@ -110,7 +155,7 @@ static void learn(struct bh_switch *sw, struct bh_switch_port *port, unsigned vl
         entry = place(sw, port, sw->table[hash_of(sw, vlan, mac)], now);
     if (!entry) {
         port->counters.not_learned++;
-        return;
+        return true;
     }
     forget(sw, entry);
     memcpy(entry->mac, mac, 6);
@@ -118,14 +163,10 @@ static void learn(struct bh_switch *sw, struct bh_switch_port *port, unsigned vl
     entry->seen_s = now;
     entry->port = (uint8_t)(port->index + 1);
     port->addresses++;
+    return true;
 }
 
 /* --- one frame --------------------------------------------------------------------------------------------- */
-
-static bool in_trunk(const struct bh_switch_port *port, unsigned vlan)
-{
-    return port->trunk[vlan / 32u] >> vlan % 32u & 1u;
-}
 
 /* The frame's VLAN on this port; 0: it may not pass. A tag of VLAN 0 carries a priority alone. */
 static unsigned vlan_of(const struct bh_switch_port *port, const struct bh_net_arrival *arrival, bool *tagged)
@@ -194,11 +235,6 @@ static bool deliver(struct bh_switch_port *to, const struct bh_net_arrival *arri
     return true;
 }
 
-static bool member(const struct bh_switch_port *port, unsigned vlan)
-{
-    return port->vlan == vlan || in_trunk(port, vlan);
-}
-
 static void flood(struct bh_switch *sw, struct bh_switch_port *from, const struct bh_net_arrival *arrival,
                   bool tagged, unsigned vlan)
 {
@@ -229,9 +265,10 @@ static bool forward(struct bh_switch *sw, struct bh_switch_port *from, const str
         return true;
     }
     if (!waited) {
+        if (!learn(sw, from, vlan, from_mac))
+            return true;
         from->counters.frames_in++;
         from->counters.bytes_in += arrival->len;
-        learn(sw, from, vlan, from_mac);
         if (sw->tap)
             sw->tap(sw, arrival);
     }
@@ -346,6 +383,8 @@ static void link_changed(struct bh_netport *netport)
     }
     writable(netport, 0); /* what waited for it goes into a loose cable */
     run_later(port);
+    if (port->owner->link_changed)
+        port->owner->link_changed(port->owner);
 }
 
 void bh_switch_init(struct bh_switch *sw, struct bh_loop *loop, uint32_t age_s, uint32_t secret)

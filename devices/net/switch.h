@@ -18,16 +18,19 @@
 #define BH_SWITCH_WAYS       8u   /* ... and entries in each */
 #define BH_SWITCH_PORT_SHARE 512u /* addresses of one port at most */
 #define BH_SWITCH_VLANS      4095u
+#define BH_SWITCH_PORT_MACS  16u /* addresses that a port may be held to */
 
 struct bh_switch_counters {
     uint64_t frames_in, bytes_in, frames_out, bytes_out;
-    uint64_t flooded;     /* frames that went to every port: to many, or to nobody known */
-    uint64_t wrong_vlan;  /* dropped: of a VLAN that the port is not in */
-    uint64_t malformed;   /* dropped: no frame, or from a group's address */
-    uint64_t full;        /* dropped: the port for which they were took no more */
-    uint64_t waited;      /* times its frames waited for a full port */
-    uint64_t slowed;      /* times its frames waited for its rate */
-    uint64_t moved;       /* addresses that it took over from another port */
+    uint64_t flooded;    /* frames that went to every port: to many, or to nobody known */
+    uint64_t wrong_vlan; /* dropped: of a VLAN that the port is not in */
+    uint64_t malformed;  /* dropped: no frame, or from a group's address */
+    uint64_t
+        foreign_mac; /* dropped: from an address that is not among the port's, or is another port's own */
+    uint64_t full;   /* dropped: the port for which they were took no more */
+    uint64_t waited; /* times its frames waited for a full port */
+    uint64_t slowed; /* times its frames waited for its rate */
+    uint64_t moved;  /* addresses that it took over from another port */
     uint64_t not_learned; /* addresses for which there was no room */
 };
 
@@ -38,6 +41,9 @@ struct bh_switch_port {
     uint16_t vlan;       /* of its untagged frames, 1 to 4094 */
     uint32_t trunk[128]; /* a bit a VLAN: its tagged frames */
     uint64_t rate;       /* bytes a second that it may send; 0: no limit */
+    uint8_t macs[BH_SWITCH_PORT_MACS]
+                [6];    /* its own: it may send from no other, and nobody else from them ... */
+    unsigned mac_count; /* ... 0: from any that is no other port's own */
     struct bh_switch_counters counters;
     /* The switch's own. */
     struct bh_switch *owner;
@@ -65,6 +71,8 @@ struct bh_switch {
     uint32_t secret; /* of the table's hash */
     /* Told of each frame that came in and may pass; may be NULL. */
     void (*tap)(struct bh_switch *sw, const struct bh_net_arrival *arrival);
+    /* Told when a port's link goes up or down; may be NULL. */
+    void (*link_changed)(struct bh_switch *sw);
     void *owner;
 };
 

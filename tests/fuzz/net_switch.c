@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hostile neighbours on a switch: frames of any content and header on any port, ports that are full, go down and come up.
- * What comes out is whole, no longer than its port allows, and of no port's VLAN but its own.
+ * What comes out is whole, no longer than its port allows, and of no port's VLAN but its own; and from the address that
+ * is a port's own only when that one sent it, which sends from no other.
  *
  * Input: steps of an opcode byte and what it takes; it ends with the input.
  */
@@ -22,6 +23,7 @@ struct end {
 
 static struct end ends[PORTS];
 static volatile uint8_t sum;
+static const uint8_t owned[6] = {0x20, 0x20, 0x20, 0x20, 0x20, 0x20}; /* port 1's */
 
 static unsigned end_send(struct bh_netport *port, unsigned pair, const struct bh_net_frame *frames,
                          unsigned count)
@@ -39,7 +41,8 @@ static unsigned end_send(struct bh_netport *port, unsigned pair, const struct bh
     BH_ASSERT(len == frames->len);
     sum = (uint8_t)(sum + out[len - 1]);
     /* Ports 2 and 3 are alone in VLAN 2 and its trunk: what the others send, marked so, never gets there. */
-    BH_ASSERT(out[len - 1] % 2u == end->of_switch.index / 2u);
+    BH_ASSERT(out[len - 1] / 2u % 2u == end->of_switch.index / 2u);
+    BH_ASSERT((memcmp(out + 6, owned, 6) == 0) == (out[len - 1] % 4u == 1) || end->of_switch.index / 2u);
     return 1;
 }
 
@@ -70,7 +73,7 @@ static size_t come_in(unsigned at, uint8_t how, const uint8_t *data, size_t size
         header[i] = how & 1u ? data[i % count] : 0;
     end->in.bytes = end->bytes;
     end->in.len = 1u + (uint32_t)(how * 2u);
-    end->bytes[end->in.len - 1] = (uint8_t)((end->bytes[end->in.len - 1] & 0xfeu) | at / 2u);
+    end->bytes[end->in.len - 1] = (uint8_t)((end->bytes[end->in.len - 1] & 0xfcu) | at);
     end->there = true;
     end->port.readable(&end->port, 0);
     return count;
@@ -89,6 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ends[i].of_switch.port = &ends[i].port;
         ends[i].of_switch.vlan = i == 3 ? 3 : (uint16_t)(1 + i / 2u);
         bh_switch_trunk(&ends[i].of_switch, 10 + i / 2u);
+        memcpy(ends[i].of_switch.macs[0], owned, 6);
+        ends[i].of_switch.mac_count = i == 1;
         if (i == 3)
             bh_switch_trunk(&ends[i].of_switch, 2);
         BH_ASSERT(bh_switch_add(&sw, &ends[i].of_switch) == BH_OK);

@@ -64,7 +64,7 @@ def test_link_passes_offloads(programs, backend, folder, offloads, pairs):
 def test_switch_joins_guests_and_keeps_vlans_apart(programs, backend, folder):
     need("tcpdump")
     ports = [f"--port=link:{folder}/{end}.link,vlan={vlan}" for end, vlan in ((1, 10), (2, 10), (3, 20))]
-    switch = programs.start_ready(BUILD / "programs" / "bulkhead-switch", *ports, f"--stat={folder}/stat",
+    switch = programs.start_ready(BUILD / "programs" / "bulkhead-switch", *ports, f"--control={folder}/ctl",
                                          f"--capture={folder}/all.pcap", "--capture-limit=256M", name="switch")
     nets = [backend("net", f"--link-path={folder}/{end}.link", f"--mac=02:00:00:00:00:0{end}", UML_FEATURES,
                     name=f"net{end}") for end in (1, 2, 3)]
@@ -72,9 +72,11 @@ def test_switch_joins_guests_and_keeps_vlans_apart(programs, backend, folder):
     words[2].append("bulkhead.alone=yes")
     boot_all(programs, [(f"uml{end}", net, word) for end, (net, word) in enumerate(zip(nets, words), 1)])
     with socket.socket(socket.AF_UNIX) as asked:
-        asked.connect(f"{folder}/stat")
-        counters = json.loads(asked.makefile().read())["ports"]
-    assert all(port["link_up"] for port in counters)
+        asked.connect(f"{folder}/ctl")
+        asked.sendall(b'{"v": 1, "op": "status"}\n{"v": 1, "op": "counters"}\n')
+        answers = asked.makefile()
+        assert all(port["link_up"] for port in json.loads(answers.readline())["ports"])
+        counters = json.loads(answers.readline())["ports"]
     assert [port["malformed"] for port in counters] == [0, 0, 0]
     assert counters[0]["bytes_in"] > 8 << 20 and counters[1]["bytes_out"] > 8 << 20
     assert counters[2]["frames_in"] > 0 and counters[2]["frames_out"] == 0, "a frame crossed between VLANs"

@@ -38,6 +38,8 @@ expect bulkhead blk resize linux-a.disk --sh -- --shrink
 expect bulkhead stat --wa -- --watch
 expect bulkhead-net --soc -- --socket-path=
 expect bulkhead-blk --cache = -- writeback
+expect bulkhead-switch --po -- --port=
+expect bulkhead-switch --con -- --control=
 # What bulkhead has no program of is not offered.
 case " $(_bulkhead_words classes) " in
 *" fs "*)

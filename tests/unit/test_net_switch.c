@@ -147,6 +147,42 @@ static void addresses_are_learned_and_forgotten(void **state)
     assert_int_equal(ends[2].of_switch.addresses, 0);
 }
 
+static void port_sends_from_its_own_addresses_alone(void **state)
+{
+    memcpy(ends[0].of_switch.macs[0], (const uint8_t[]){2, 0, 0, 0, 0, 10}, 6);
+    ends[0].of_switch.mac_count = 1;
+    come_in(0, 10, 0xff, 0);
+    assert_int_equal(got(), 0xe);
+    come_in(0, 11, 0xff, 0); /* not its own */
+    assert_int_equal(got(), 0);
+    assert_int_equal(ends[0].of_switch.counters.foreign_mac, 1);
+    assert_int_equal(ends[0].of_switch.counters.frames_in, 1);
+    come_in(1, 11, 10, 0);
+    assert_int_equal(got(), 0x1); /* nobody has taken 11 over */
+    come_in(1, 12, 11, 0);
+    assert_int_equal(got(), 0);
+}
+
+static void nobody_takes_over_the_address_of_a_port_that_owns_it(void **state)
+{
+    memcpy(ends[0].of_switch.macs[1], (const uint8_t[]){2, 0, 0, 0, 0, 10}, 6);
+    ends[0].of_switch.mac_count = 2;
+    bh_switch_trunk(&ends[1].of_switch, 20);
+    ends[2].of_switch.vlan = 20;
+    come_in(1, 10, 0xff, 0); /* before its owner has said a word */
+    assert_int_equal(got(), 0);
+    come_in(0, 10, 0xff, 0);
+    assert_int_equal(got(), 0xa);
+    come_in(1, 10, 12, 0); /* and after */
+    assert_int_equal(got(), 0);
+    assert_int_equal(ends[1].of_switch.counters.foreign_mac, 2);
+    assert_int_equal(ends[1].of_switch.counters.moved, 0);
+    come_in(3, 13, 10, 0);
+    assert_int_equal(got(), 0x1);
+    come_in(1, 10, 0xff, 20); /* the owner is not in that VLAN */
+    assert_int_equal(got(), 0x4);
+}
+
 static void nobody_can_fill_the_table(void **state)
 {
     come_in(1, 200, 0xff, 0);
@@ -407,6 +443,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(addresses_are_learned_and_forgotten, plug, unplug),
+        cmocka_unit_test_setup_teardown(port_sends_from_its_own_addresses_alone, plug, unplug),
+        cmocka_unit_test_setup_teardown(nobody_takes_over_the_address_of_a_port_that_owns_it, plug, unplug),
         cmocka_unit_test_setup_teardown(nobody_can_fill_the_table, plug, unplug),
         cmocka_unit_test_setup_teardown(nobody_can_fill_a_set, plug, unplug),
         cmocka_unit_test_setup_teardown(vlans_are_kept_apart_and_tags_follow_the_port, plug, unplug),

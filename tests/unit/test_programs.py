@@ -22,6 +22,7 @@ import unittest
 from pathlib import Path
 
 PROGRAMS = [Path(word) for word in sys.argv[1:]]
+SWITCH = PROGRAMS[0].parent / "bulkhead-switch"
 WAIT = 20
 GET_FEATURES, VERSION, REPLY = 1, 1, 4
 
@@ -245,15 +246,40 @@ class Program(unittest.TestCase):
         self.assertEqual(file.read_text(), "precious")
 
     def test_a_switch_has_all_its_links_in_sight(self):
-        links = [f"--port=link:{self.folder.name}/{number}.link" for number in range(64)]
-        switch = self.start(PROGRAMS[0].parent / "bulkhead-switch", *links, f"--stat={self.path}")
+        links = [f"--port=link:{self.folder.name}/{number}.link,name=p{number}" for number in range(64)]
+        switch = self.start(SWITCH, *links, f"--control={self.path}")
         self.wait_for("READY=1")
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(WAIT)
-            asked.connect(self.path)
-            self.assertEqual(len(json.loads(asked.makefile().read())["ports"]), 64)
+        ports = Client(self.path, self).ask(op="counters")["ports"]
+        self.assertEqual([port["name"] for port in ports], [f"p{number}" for number in range(64)])
         switch.terminate()
         self.ends(switch, 0)
+        self.assertFalse(Path(self.path).exists())
+
+    def test_a_switch_tells_of_its_ports_and_pauses_its_capture(self):
+        ports = [f"--port=link:{self.folder.name}/a,vlan=10,trunk=20+30,rate=2K,mac=02:00:00:00:00:01+02:00:00:00:00:02",
+                 f"--port=link:{self.folder.name}/b,mac=any"]
+        switch = self.start(SWITCH, *ports, f"--control={self.path}", f"--capture={self.folder.name}/pcap")
+        self.wait_for("READY=1")
+        client = Client(self.path, self)
+        self.assertEqual(client.ask(op="status")["ports"], [
+            {"index": 0, "name": f"link:{self.folder.name}/a", "place": f"link:{self.folder.name}/a", "link_up": False,
+             "addresses": 0, "vlan": 10, "trunk": [20, 30], "rate": 2000, "mac": ["02:00:00:00:00:01", "02:00:00:00:00:02"]},
+            {"index": 1, "name": f"link:{self.folder.name}/b", "place": f"link:{self.folder.name}/b", "link_up": False,
+             "addresses": 0, "vlan": 1, "trunk": [], "rate": 0, "mac": []}])
+        info = client.ask(op="info")
+        self.assertEqual((info["class"], info["options"]["port"]), ("switch", [port.split("=", 1)[1] for port in ports]))
+        self.assertTrue(client.ask(op="capture", args={"state": "off"})["ok"])
+        self.assertIn("has no \"op\"", client.ask(op="announce")["error"])
+        switch.terminate()
+        self.ends(switch, 0)
+
+    def test_a_switch_says_what_is_wrong_with_a_port(self):
+        for word, said in (("vlna=1", "did you mean vlan?"), ("vlan=4095", "from 1 to 4094"), ("vlan", "no WORD=VALUE"),
+                           ("trunk=1+", "no list of VLANs"), ("rate=10Q", "no rate"), ("mac=01:00:00:00:00:01", "no list of MAC"),
+                           ("mac=02:00:00:00:00:1", "no list of MAC"), ("mac=+2:00:00:00:00:01", "no list of MAC")):
+            switch = self.start(SWITCH, f"--port=link:{self.folder.name}/a", f"--port=link:{self.folder.name}/b,{word}")
+            self.assertIn(said, self.ends(switch, 2))
+        self.assertIn("link:PATH or tap:NAME", self.ends(self.start(SWITCH, "--port=lnk:a", "--port=tap:b"), 2))
 
     # --- the control socket ---
 
