@@ -17,7 +17,7 @@
  * Room for vhost-user's 509 memory slots, three fds for each of 64 rings, and what is there once. A unit that leaves
  * more loses what is too much, and with it its resume, but never takes the daemon's own fds.
  */
-enum { BH_FD_STORE_MAX = 720 };
+enum { BH_FD_STORE_MAX = 1400 };
 
 struct bh_fd_store_entry {
     int fd;

@@ -236,6 +236,8 @@ int bh_vhost_front_queue_start(struct bh_vhost_front *front, unsigned index,
     int err = bh_vhost_front_tell(front, VHOST_USER_SET_VRING_NUM, &size, sizeof(size), -1);
 
     queue->packed = packed;
+    if (front->queue_end <= index)
+        front->queue_end = index + 1;
     if (!err)
         err = bh_vhost_front_tell(front, VHOST_USER_SET_VRING_BASE, &base, sizeof(base), -1);
     if (!err)
@@ -300,13 +302,13 @@ int bh_vhost_front_wait(struct bh_vhost_front *front, int timeout_ms)
 
     wait[n++] = (struct pollfd){front->fd, 0, 0};
     wait[n++] = (struct pollfd){front->backend_fd, POLLIN, 0};
-    for (unsigned i = 0; i < BH_VHOST_FRONT_QUEUES; i++) {
+    for (unsigned i = 0; i < front->queue_end; i++) {
         wait[n++] = (struct pollfd){front->queue[i].call, POLLIN, 0};
         wait[n++] = (struct pollfd){front->queue[i].err, POLLIN, 0};
     }
     if (poll(wait, n, timeout_ms) < 0)
         return BH_ERR_IO;
-    for (unsigned i = 0; i < BH_VHOST_FRONT_QUEUES; i++) {
+    for (unsigned i = 0; i < front->queue_end; i++) {
         count(front->queue[i].call, &front->queue[i].notifications);
         count(front->queue[i].err, &front->queue[i].errors);
     }

@@ -15,7 +15,7 @@
 #include "abi/vhost_user.h"
 #include "driver/guest.h"
 
-#define BH_VHOST_FRONT_QUEUES 16u
+#define BH_VHOST_FRONT_QUEUES 256u /* as many as 8 bits name */
 
 struct bh_vhost_front_queue {
     int kick, call, err; /* eventfds; -1 while not set up, and in-band */
@@ -33,6 +33,7 @@ struct bh_vhost_front {
     uint64_t features; /* as the device told, protocol bit included */
     uint64_t protocol; /* negotiated protocol features */
     uint32_t queue_count;
+    uint32_t queue_end; /* no queue from here on was started yet */
     uint32_t config_changes;
     struct bh_vhost_front_queue queue[BH_VHOST_FRONT_QUEUES];
 };

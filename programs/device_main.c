@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 /* At most so many fds come from a service manager: its sockets, and what it kept of a former process. */
-enum { PASSED_MAX = 1000 };
+enum { PASSED_MAX = 1500 };
 
 /* How long a device may take to finish what is in flight when it is told to end. */
 enum { QUIET_MS = 5000 };

@@ -84,7 +84,7 @@ struct bh_device {
     const struct bh_mem_table *mem_former; /* while a change of memory is under way */
     struct bh_device_counters counters;
 };
-#define BH_DEVICE_QUEUES_MAX 128u
+#define BH_DEVICE_QUEUES_MAX 256u /* as many as vhost-user's 8 bits name */
 
 /*
  * `queues` (queue_count, at most BH_DEVICE_QUEUES_MAX, initialised by bh_device_init itself from `memory`,

@@ -110,7 +110,7 @@ static int reset(struct conf_side *side)
     struct vhost_side *v = mine(side);
     int err = BH_OK;
 
-    for (unsigned i = 0; i < BH_VHOST_FRONT_QUEUES && !err; i++) {
+    for (unsigned i = 0; i < CONF_QUEUES && !err; i++) {
         if (v->started >> i & 1u)
             err = bh_vhost_front_queue_stop(&v->front, i, NULL);
         v->front.queue[i].errors = 0;

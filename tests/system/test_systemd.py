@@ -91,7 +91,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart={backend_program("blk")} --blk-file={image} --num-queues=2
-FileDescriptorStoreMax=720
+FileDescriptorStoreMax=1400
 KillSignal=SIGKILL
 Restart=on-failure
 RestartSec=0

@@ -38,10 +38,10 @@
 
 struct bh_vhost_user;
 
-/* --- the form, of version 1 ------------------------------------------------------------------------------ */
+/* --- the form, of version 2 ------------------------------------------------------------------------------ */
 
 #define BH_VU_JOURNAL_MAGIC   0x4a564842u /* "BHVJ", in the machine's byte order: it never leaves the machine */
-#define BH_VU_JOURNAL_VERSION 1u
+#define BH_VU_JOURNAL_VERSION 2u
 #define BH_VU_CLASS_STATE_MAX 256u
 #define BH_VU_MESSAGE_MAX     (sizeof(struct vhost_user_header) + BH_VU_PAYLOAD_MAX)
 
