@@ -115,7 +115,9 @@ const struct bh_verb bh_verb_plan = {
     .summary = "Show what a description would run, where and in which order",
     .text = "Checks the description as `bulkhead check` does, then shows the plan that `bulkhead up` would "
             "bring up. "
-            "With --json it is the plan's canonical form, as it stands in the run directory.",
+            "With --json it is the plan's canonical form, as it stands in the run directory; the three verbs "
+            "take such a "
+            "file (.json) in the place of a description, on a machine without dtc, say.",
     .options = options,
     .run = run,
 };

@@ -2,10 +2,15 @@
 /* The planner's front door: reads, checks, places, reports. */
 #include "plan/make.h"
 #include "plan/draft.h"
+#include <errno.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define PLAN_BYTES_MAX ((size_t)16 << 20)
+static const char plan_ending[] = ".json"; /* of a file that holds no description, but a plan */
 
 /* The folder that a path without prefix begins at, absolute. */
 static const char *folder_of(struct bh_draft *draft, const char *file)
@@ -113,8 +118,8 @@ static int read_and_check(struct bh_draft *draft, const char *file)
     return draft->nomem ? BH_ERR_NOMEM : err;
 }
 
-int bh_plan_make(const struct bh_plan_settings *settings, const char *path, struct bh_diag_sink *sink,
-                 struct bh_plan **plan)
+static int make_plan(const struct bh_plan_settings *settings, const char *path, struct bh_diag_sink *sink,
+                     struct bh_plan **plan)
 {
     struct bh_draft draft = {.settings = settings};
     struct bh_report report;
@@ -140,4 +145,48 @@ int bh_plan_make(const struct bh_plan_settings *settings, const char *path, stru
     bh_arena_fini(&draft.arena);
     bh_report_fini(&report);
     return err;
+}
+
+static bool is_plan(const char *file)
+{
+    const size_t length = strlen(file), end = strlen(plan_ending);
+
+    return length > end && strcmp(file + length - end, plan_ending) == 0;
+}
+
+/* Read back what was planned before. */
+static int read_plan(const char *file, struct bh_diag_sink *sink, struct bh_plan **plan)
+{
+    const struct bh_diag_where where = {.file = file};
+    FILE *stream = fopen(file, "re");
+    char *text = stream == NULL ? NULL : malloc(PLAN_BYTES_MAX + 1);
+    size_t size = text == NULL ? 0 : fread(text, 1, PLAN_BYTES_MAX + 1, stream);
+    struct bh_plan *read = NULL;
+    int err = BH_OK;
+
+    if (stream == NULL || ferror(stream)) {
+        err = errno == ENOENT ? BH_ERR_NOENT : errno == EACCES ? BH_ERR_ACCESS : BH_ERR_IO;
+        bh_error(sink, &where, NULL, "cannot read the plan: %s", strerror(errno));
+    } else if (text == NULL) {
+        err = BH_ERR_NOMEM;
+    } else if (size > PLAN_BYTES_MAX) {
+        err = BH_ERR_SYNTAX;
+        bh_error(sink, &where, NULL, "a plan has at most %zu bytes", PLAN_BYTES_MAX);
+    } else {
+        err = bh_plan_from_json(text, size, file, sink, &read);
+    }
+    if (err == BH_OK && plan != NULL)
+        *plan = read;
+    else
+        bh_plan_free(read);
+    free(text);
+    if (stream != NULL)
+        (void)fclose(stream);
+    return err;
+}
+
+int bh_plan_make(const struct bh_plan_settings *settings, const char *path, struct bh_diag_sink *sink,
+                 struct bh_plan **plan)
+{
+    return is_plan(path) ? read_plan(path, sink, plan) : make_plan(settings, path, sink, plan);
 }

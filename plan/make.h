@@ -47,7 +47,8 @@ struct bh_plan_settings {
 
 /*
  * Read `path`, check it, plan it. Everything that is wrong goes to `sink` (NULL: the default one), sorted by file
- * and line, not only the first. On BH_OK *plan is the plan; `plan` may be NULL, then the call only checks.
+ * and line, not only the first. A path that ends in .json names a plan that was made before (bh_plan_to_json), which is
+ * read back, and checked as far as it goes without its description. On BH_OK *plan is the plan; `plan` may be NULL, then the call only checks.
  * BH_ERR_NOENT, BH_ERR_ACCESS, BH_ERR_IO: the file cannot be read. BH_ERR_SYNTAX: it is no tree.
  * BH_ERR_INVAL: a check failed. BH_ERR_NOMEM. BH_ERR_CHILD: dtc could not be run.
  */

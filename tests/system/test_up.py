@@ -10,6 +10,7 @@ import socket
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 from beds import BUILD
@@ -231,9 +232,14 @@ def test_dead_device_that_cannot_go_on_restarts_with_its_domain(runs, folder):
     assert runs.report()["state"] == "ready"
 
 
-def test_two_systems_side_by_side(runs, folder):
-    for name in ("one", "two"):
-        assert runs.run("up", "--detach", description(folder, name, domain("linux-a", 1, EARLY))).returncode == 0
+def test_two_systems_side_by_side_one_of_them_from_its_plan(runs, folder):
+    one, two = (description(folder, name, domain("linux-a", 1, EARLY)) for name in ("one", "two"))
+    planned = subprocess.run([COMMAND, "plan", "--json", two], capture_output=True, text=True, check=True)
+    plan = Path(folder) / "two.json"
+    plan.write_text(planned.stdout)
+    two.unlink()
+    for system in (one, plan):
+        assert runs.run("up", "--detach", system).returncode == 0
     assert runs.run("down").returncode == 1  # which one?
     assert runs.run("down", "--system=one").returncode == 0
     assert runs.report()["system"] == "two"

@@ -53,6 +53,17 @@ for name, data, text in (("id-duplicate", blob, ".dtb: /domains/b: error: id 1 i
 # The example: whatever its images, the plan of what is checked must be one JSON and the same each time.
 first, second = run("plan", "--json", "good.dts"), run("plan", "--json", "good.dts")
 expect(first == second and first[0] == 0 and json.loads(first[1])["bulkhead-plan"] == 1, "good.dts", f"plan --json: {first}")
+# A plan is taken in the place of its description, and is not believed.
+path = pathlib.Path(sys.argv[2]) / "good.json"
+path.write_text(first[1])
+expect(run("plan", "--json", path) == first and run("check", path)[0] == 0, "good.json", "it is not what it was made of")
+path.write_text(first[1].replace('"start-order"', '"order"'))
+code, out, err = run("check", path)
+expect(code == 1 and "good.json: " in err and "this is no plan" in err, "good.json", err)
+path.unlink()
+code, out, err = run("check", path)
+expect(code == 1 and "cannot read the plan: No such file" in err, "good.json", err)
+
 code, out, err = run("check", "--json", example)
 others = [d for d in json.loads(out)["diagnostics"] if "No such file" not in d["what"]]
 expect(others == [], "two-domains", others)
