@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from beds import BUILD
-from systems import CONSOLE, EARLY, description, domain
+from systems import COMMAND, CONSOLE, EARLY, description, domain
 
 
 def until_ready(up):
