@@ -118,15 +118,20 @@ static bool transmit(struct bh_console_channel *channel, size_t *step)
     return true;
 }
 
+/* Chains are ours no more before they are pushed: a push may end in a reset, and that gives back what is ours. */
 static void transmit_push(struct bh_console_channel *channel, struct bh_virtq *q)
 {
-    if (channel->tx_next == 0)
+    struct bh_chain *done[BH_CONSOLE_BATCH];
+    const unsigned count = channel->tx_next;
+
+    if (count == 0)
         return;
-    bh_virtq_push(q, channel->tx, channel->tx_next);
-    channel->tx_count = (uint16_t)(channel->tx_count - channel->tx_next);
+    memcpy(done, channel->tx, count * sizeof(done[0]));
+    channel->tx_count = (uint16_t)(channel->tx_count - count);
     for (uint16_t i = 0; i < channel->tx_count; i++)
-        channel->tx[i] = channel->tx[channel->tx_next + i];
+        channel->tx[i] = channel->tx[count + i];
     channel->tx_next = 0;
+    bh_virtq_push(q, done, count);
     bh_console_forget_pushed(channel);
 }
 

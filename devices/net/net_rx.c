@@ -102,18 +102,24 @@ static bool fill(struct bh_net *net, struct bh_net_pair *pair, unsigned count,
     return true;
 }
 
+/* Chains are ours no more before they are pushed: a push may end in a reset, and that gives back what is ours. */
 static void put_down(struct bh_virtq *q, struct bh_net_hand *hand, bool keep)
 {
+    struct bh_chain *done[BH_NET_CHAINS];
+    const unsigned count = hand->used;
+
     if (!keep && hand->popped > hand->used) {
         bh_virtq_unpop(q, hand->popped - hand->used);
         hand->popped = hand->used;
     }
-    if (hand->used > 0)
-        bh_virtq_push(q, hand->chains, hand->used);
-    hand->popped -= hand->used;
+    if (count == 0)
+        return;
+    memcpy(done, hand->chains, count * sizeof(done[0]));
+    hand->popped -= count;
     for (unsigned i = 0; i < hand->popped; i++)
-        hand->chains[i] = hand->chains[hand->used + i];
+        hand->chains[i] = hand->chains[count + i];
     hand->used = 0;
+    bh_virtq_push(q, done, count);
 }
 
 void bh_net_receive_stop(struct bh_net *net, struct bh_virtq *q)

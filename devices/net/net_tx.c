@@ -45,11 +45,13 @@ static bool frame_of(struct bh_net *net, const struct bh_chain *chain, struct bh
 
 /*
  * Offer what was popped. Chains are done up to the first frame that the port did not take; those behind it are
- * looked at anew when there is room. Returns false when the port is full.
+ * looked at anew when there is room. Returns false when the port is full. What is done is ours no more before it is
+ * pushed: a push may end in a reset, and that gives back what is ours.
  */
 static bool offer(struct bh_net *net, struct bh_virtq *q, struct bh_net_pair *pair)
 {
     unsigned owner[BH_NET_BATCH]; /* frame -> its chain */
+    struct bh_chain *pushed[BH_NET_BATCH];
     unsigned count = 0, done = pair->tx_count;
 
     for (unsigned i = 0; i < pair->tx_count; i++) {
@@ -63,12 +65,12 @@ static bool offer(struct bh_net *net, struct bh_virtq *q, struct bh_net_pair *pa
     net->counters.tx_frames += taken;
     if (taken < count)
         done = owner[taken];
-    if (done > 0)
-        bh_virtq_push(q, pair->tx, done);
+    memcpy(pushed, pair->tx, done * sizeof(pushed[0]));
     pair->tx_count -= done;
     for (unsigned i = 0; i < pair->tx_count; i++)
         pair->tx[i] = pair->tx[done + i];
-    return pair->tx_count == 0;
+    bh_virtq_push(q, pushed, done);
+    return taken == count;
 }
 
 enum bh_ready bh_net_transmit(struct bh_net *net, struct bh_virtq *q, unsigned budget)

@@ -79,6 +79,18 @@ int class_rig_add(struct class_rig *rig, unsigned queue, const void *out, uint32
     return err;
 }
 
+static void reset_now(struct bh_device *dev, struct bh_virtq *q)
+{
+    bh_device_reset(dev);
+}
+
+void class_rig_reset_at_notification(struct class_rig *rig)
+{
+    rig->resetting = *rig->dev->transport;
+    rig->resetting.queue_notify = reset_now;
+    rig->dev->transport = &rig->resetting;
+}
+
 void class_rig_run(struct class_rig *rig)
 {
     unsigned rounds = 0;

@@ -10,6 +10,7 @@
 
 #include "driver/guest.h"
 #include "transports/pipe/pipe.h"
+#include <bulkhead/impl/transport.h>
 
 #define CLASS_RIG_QUEUES 9u
 #define CLASS_RIG_SIZE   64u
@@ -18,6 +19,7 @@
 struct class_rig {
     struct bh_device *dev;
     struct bh_pipe pipe;
+    struct bh_transport resetting; /* the pipe's, once class_rig_reset_at_notification was called */
     struct bh_mem mem;
     struct bh_mem_region region;
     struct bh_mem_table table;
@@ -39,6 +41,8 @@ void *class_rig_alloc(struct class_rig *rig, uint32_t len);
 /* One readable and one writable piece of guest memory (len 0: none); kicks. Token: what comes back. */
 int class_rig_add(struct class_rig *rig, unsigned queue, const void *out, uint32_t out_len, const void *in,
                   uint32_t in_len, void *token);
+/* The next used buffer notification comes to a driver that resets the device at once, in the middle of the push. */
+void class_rig_reset_at_notification(struct class_rig *rig);
 /* Run until nothing is left to do. */
 void class_rig_run(struct class_rig *rig);
 /* The next used buffer's token, NULL: none. */

@@ -114,6 +114,22 @@ static void full_port_holds_output_and_loses_none(void **state)
     bed_free(bed);
 }
 
+/* What was pushed is given back by nobody, what was not comes back. */
+static void reset_in_the_middle_of_a_push_finds_what_is_left(void **state)
+{
+    struct bed *bed = bed_new(10);
+
+    for (unsigned i = 0; i < 4; i++)
+        print(bed, "1234");
+    class_rig_reset_at_notification(&bed->rig);
+    class_rig_run(&bed->rig);
+    assert_int_equal(bed->rig.pipe.done[BH_CONTROL_RESET], 1);
+    assert_int_equal(bed->queues[TX].in_flight, 0);
+    assert_int_equal(bed->channel.tx_count, 0);
+    assert_int_equal(bed->printed_len, 10);
+    bed_free(bed);
+}
+
 /* A client that does not read must not keep a region of guest memory from being taken away. */
 static void full_port_does_not_keep_memory(void **state)
 {
@@ -476,6 +492,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_port_holds_output_and_loses_none),
         cmocka_unit_test(full_port_does_not_keep_memory),
+        cmocka_unit_test(reset_in_the_middle_of_a_push_finds_what_is_left),
         cmocka_unit_test(stop_gives_back_what_was_not_printed),
         cmocka_unit_test(input_waits_for_buffers_and_buffers_for_input),
         cmocka_unit_test(emergency_write_prints_without_queues),

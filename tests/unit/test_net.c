@@ -31,6 +31,34 @@ static void full_port_holds_frames_in_order(void **state)
     bed_free(bed);
 }
 
+/* What was pushed is given back by nobody, what was not comes back. */
+static void reset_in_the_middle_of_a_push_finds_what_is_left(void **state)
+{
+    for (unsigned receiving = 0; receiving < 2; receiving++) {
+        struct bed *bed = bed_new(true);
+        const unsigned queue = receiving ? RX : TX;
+
+        bed->room = 2;
+        for (unsigned i = 0; i < 4; i++) {
+            if (receiving)
+                give_buffer(bed, 128);
+            else
+                transmit(bed, 100);
+        }
+        if (receiving) { /* the second has begun to be gathered when the buffers end */
+            arrive(bed, NULL, 200);
+            arrive(bed, NULL, 400);
+        }
+        class_rig_reset_at_notification(&bed->rig);
+        class_rig_run(&bed->rig);
+        assert_int_equal(bed->rig.pipe.done[BH_CONTROL_RESET], 1);
+        assert_int_equal(used_count(bed, queue), 2);
+        assert_int_equal(bed->queues[queue].in_flight, 0);
+        assert_int_equal(bed->pairs[0].tx_count + bed->pairs[0].hand.popped + bed->pairs[0].hand.used, 0);
+        bed_free(bed);
+    }
+}
+
 static void what_is_no_frame_is_dropped_counted_and_returned(void **state)
 {
     struct bed *bed = bed_new(true);
@@ -237,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_port_holds_frames_in_order),
+        cmocka_unit_test(reset_in_the_middle_of_a_push_finds_what_is_left),
         cmocka_unit_test(what_is_no_frame_is_dropped_counted_and_returned),
         cmocka_unit_test(loose_cable_drops_and_is_told),
         cmocka_unit_test(frame_is_spread_over_merged_buffers),
