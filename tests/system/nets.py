@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -25,19 +26,19 @@ class Namespace:
         self.holder = programs.start(["unshare", "--net", "sleep", "infinity"], "namespace")
         self.path = f"/proc/{self.holder.pid}/ns/net"
         own, deadline = os.readlink("/proc/self/ns/net"), time.monotonic() + 5
-        while True:
+        while not self.is_made(own):
             if self.holder.poll() is not None:
                 pytest.skip(f"no network namespace here: {programs.log('namespace').strip()}")
-            if os.readlink(self.path) != own and self.comm() == "sleep":
-                break
             assert time.monotonic() < deadline
             time.sleep(0.01)
         self.before = ["nsenter", f"--net={self.path}", "--"]
         self.run("ip", "link", "set", "lo", "up")
 
-    def comm(self):
-        with open(f"/proc/{self.holder.pid}/comm", encoding="ascii") as file:
-            return file.read().strip()
+    def is_made(self, own):
+        try:
+            return os.readlink(self.path) != own and Path(f"/proc/{self.holder.pid}/comm").read_text() == "sleep\n"
+        except OSError:  # unshare was refused, and is gone
+            return False
 
     def run(self, *command):
         done = subprocess.run([*self.before, *command], capture_output=True, text=True)
