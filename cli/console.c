@@ -17,6 +17,11 @@
 
 enum { ESCAPE_KEY = 0x1d, CHUNK = 4096, LINGER_MS = 300 }; /* Ctrl-], as telnet's and virsh's */
 
+static void no_emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
+{
+}
+static struct bh_diag_sink silence = {.emit = no_emit};
+
 struct console_values {
     struct bh_running_values running;
 };
@@ -175,6 +180,36 @@ static void hear_signals(sigset_t *waiting_mask)
     sigprocmask(SIG_BLOCK, &blocked, waiting_mask);
 }
 
+/*
+ * The daemon hung up: has the domain ended, or the whole system? A guest that was told to power off has done what was
+ * asked of it.
+ */
+static int say_why(const struct console_values *values, const char *domain)
+{
+    struct bh_client client;
+    json_t *report = NULL, *unit, *found = NULL;
+    size_t index;
+    if (!bh_client_connect(&client, values->running.run_dir, values->running.system, &silence)) {
+        if (bh_client_ask(&client, "ps", NULL, &silence, &report))
+            report = NULL;
+        bh_client_close(&client);
+    }
+    json_array_foreach(json_object_get(report, "units"), index, unit)
+    {
+        if (!strcmp(bh_text_of(unit, "name"), domain))
+            found = unit;
+    }
+    const char *state = bh_text_of(found, "state"), *why = bh_text_of(found, "why");
+    const bool well = !strcmp(state, "stopped");
+    if (well || !strcmp(state, "failed"))
+        bh_note(NULL, "%s has ended%s%s; `bulkhead restart %s` starts it again", domain, why[0] ? ": " : "",
+                why, domain);
+    else
+        bh_note(NULL, found ? "the connection to %s was lost" : "the system of %s has ended", domain);
+    json_decref(report);
+    return well ? BH_EXIT_OK : BH_EXIT_FAILED;
+}
+
 static int attach(struct bh_client *client, const struct console_values *values, const char *name)
 {
     struct sizes sizes = {.client.fd = -1};
@@ -196,10 +231,11 @@ static int attach(struct bh_client *client, const struct console_values *values,
         write_all(STDOUT_FILENO, client->line, client->length) && talk(client->fd, &sizes, &waiting_mask);
     restore();
     bh_client_close(&sizes.client);
-    json_decref(answer);
     if (isatty(STDIN_FILENO))
-        fprintf(stderr, "\n%s %s\n", left ? "left" : "the console went away:", name);
-    return left ? BH_EXIT_OK : BH_EXIT_FAILED;
+        fprintf(stderr, left ? "\nleft %s\n" : "\n", name);
+    const int code = left ? BH_EXIT_OK : say_why(values, bh_text_of(answer, "domain"));
+    json_decref(answer);
+    return code;
 }
 
 static int run(const struct bh_verb *verb, int argc, char **argv)
@@ -222,12 +258,15 @@ const struct bh_verb bh_verb_console = {
     .name = "console",
     .words = "NAME",
     .summary = "Attach to a domain's console; Ctrl-] leaves",
-    .text = "NAME is a domain, whose first console it is, or one console device (linux-a.console). The last "
-            "of what it printed is\n"
-            "shown first. Everything typed goes to the guest, Ctrl-C too, except Ctrl-], which leaves the "
-            "console as it is.\n"
-            "Several terminals may be attached at once. The guest's console has the size of the one that was "
-            "attached or resized last.",
+    .text =
+        "NAME is a domain, whose first console it is, or one console device (linux-a.console). The last "
+        "of what it printed is\n"
+        "shown first. Everything typed goes to the guest, Ctrl-C too, except Ctrl-], which leaves the "
+        "console as it is.\n"
+        "When the domain ends and is not started again, it says so and leaves: with 0 if the guest powered "
+        "itself off, else with 1.\n"
+        "Several terminals may be attached at once. The guest's console has the size of the one that was "
+        "attached or resized last.",
     .options = options,
     .run = run,
 };

@@ -174,7 +174,7 @@ int bh_client_read(struct bh_client *client, int timeout_ms, json_t **message)
 /* What an answer's "kind" means here. */
 static int refusal(const char *kind)
 {
-    if (kind && !strcmp(kind, "unknown-name"))
+    if (kind && (!strcmp(kind, "unknown-name") || !strcmp(kind, "not-running")))
         return BH_ERR_NOENT;
     return kind && !strcmp(kind, "arguments") ? BH_ERR_RANGE : BH_ERR_INVAL;
 }

@@ -116,6 +116,19 @@ void console_close(struct console *console)
     free(console);
 }
 
+void console_end(struct unit *domain)
+{
+    struct system *system = domain->system;
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &system->clients[i];
+        struct console *console = client->attached;
+        if (!console || system->plan->devices[console->unit->plan_index].domain != domain->plan_index)
+            continue;
+        readable(&console->watch, 0); /* its last words */
+        client_drop(client);
+    }
+}
+
 void console_attach(struct console *console, struct client *client)
 {
     client->attached = console;

@@ -169,6 +169,18 @@ static void op_restart(struct client *client, const json_t *request)
     system_restart(client->system, unit);
 }
 
+/* A domain that has ended for good says nothing any more, and hears nothing. */
+static void answer_not_running(struct client *client, const struct unit *domain)
+{
+    char error[WHY_MAX + 160], hint[160];
+    snprintf(error, sizeof(error), "%s does not run: %s", domain->name,
+             domain->why[0] ? domain->why : bh_unit_state_text(client->system->live[domain->index].state));
+    snprintf(hint, sizeof(hint), "`bulkhead restart %.70s` starts it again; `bulkhead logs` has what it said",
+             domain->name);
+    client_say(client, json_pack("{s:i, s:b, s:s, s:s, s:s}", "v", PROTOCOL_VERSION, "ok", 0, "error", error,
+                                 "hint", hint, "kind", "not-running"));
+}
+
 static void op_attach(struct client *client, const json_t *request)
 {
     struct unit *unit = unit_asked_for(client, request);
@@ -180,8 +192,15 @@ static void op_attach(struct client *client, const json_t *request)
         answer(client, "it has no console here: its description puts it elsewhere, or it has none");
         return;
     }
-    client_say(client,
-               json_pack("{s:i, s:b, s:s}", "v", PROTOCOL_VERSION, "ok", 1, "name", console->unit->name));
+    const struct unit *domain =
+        unit_of_domain(client->system, client->system->plan->devices[console->unit->plan_index].domain);
+    const uint8_t state = client->system->live[domain->index].state;
+    if (state == BH_UNIT_STOPPED || state == BH_UNIT_FAILED) {
+        answer_not_running(client, domain);
+        return;
+    }
+    client_say(client, json_pack("{s:i, s:b, s:s, s:s}", "v", PROTOCOL_VERSION, "ok", 1, "name",
+                                 console->unit->name, "domain", domain->name));
     if (client->fd >= 0)
         console_attach(console, client);
 }

@@ -147,6 +147,8 @@ static void report_unit(struct unit *unit)
     unit->reported = live->state;
     history_unit(unit);
     explain(unit, live);
+    if (unit->is_domain && (live->state == BH_UNIT_STOPPED || live->state == BH_UNIT_FAILED))
+        console_end(unit);
     if (!unit->is_domain && !bh_unit_lives(live) && !live->resuming)
         device_forget(unit);
     control_broadcast(system,

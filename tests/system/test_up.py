@@ -81,6 +81,27 @@ def test_console_on_a_terminal_is_left_by_its_key(runs, folder):
     assert runs.report()["state"] == "ready"
 
 
+def test_console_of_a_guest_that_powers_off_says_so_and_ends(runs, folder):
+    system = description(folder, "one", domain("linux-a", 1, CONSOLE), domain("linux-b", 2, EARLY))
+    assert runs.run("up", "--detach", system).returncode == 0
+    deadline = time.monotonic() + 60
+    while "linux-a:~# " not in runs.run("logs", "--output", "linux-a.console").stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    attached = runs.start("console", "linux-a", stdin=subprocess.PIPE)
+    attached.stdin.write("poweroff -f\n")  # and stdin stays open
+    attached.stdin.flush()
+    assert attached.wait(60) == 0
+    assert "linux-a has ended: the guest powered itself off" in attached.stdout.read()
+    attached.stdin.close()
+    again = runs.run("console", "linux-a.console", stdin=None, input="")
+    assert again.returncode == 3
+    assert "linux-a does not run: the guest powered itself off" in again.stderr
+    assert "bulkhead restart linux-a" in again.stderr
+    assert "linux-a: stopped (the guest powered itself off)" in runs.run("logs").stdout
+    assert runs.run("console", "linux-b").returncode == 3, "it has no console"
+
+
 def test_console_tells_the_guest_the_size_of_the_terminal(runs, folder):
     """hvc0's size is the terminal's: at first, after each change of the window, and for who attaches later."""
     pexpect = pytest.importorskip("pexpect")
