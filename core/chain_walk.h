@@ -1,26 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From descriptors to bh_chains: the check of descriptor chains (chain_walk.c), as the ring layouts call it.
+ * From descriptors to bh_chains: the check of descriptor chains, as the ring layouts call it: the long way
+ * (chain_walk.c), which knows all cases, and what the quick way (chain_quick.h) hands over to it.
  *
- * Of a good chain each fills segs, counts, lengths, id, mem_slots and desc_count; the caller then holds it. A
- * chain that is not good leaves nothing to release, and *result says what it is: BH_ERR_PENDING or a positive
- * enum bh_broken.
+ * Of a good chain each fills segs, counts, lengths, mem_slots, desc_count and, in a packed ring, id; the caller then
+ * holds it. A chain that is not good leaves nothing to release.
  *
  * Threading: with the queue.   Ownership: none.   May block: no.
  */
 #ifndef CORE_CHAIN_WALK_H
 #define CORE_CHAIN_WALK_H
 
+#include "core/ring_access.h"
+
 #include <bulkhead/virtq.h>
 
-/* Chains whose ids are set: heads below the queue's size. Returns how many are good, up to the first bad one. */
-unsigned bh_chain_walk_split(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int *result);
+/* Where a chain's first descriptors are read from. The rest may be in an indirect table. */
+enum chain_source { CHAIN_SPLIT, CHAIN_PACKED, CHAIN_RECORD };
+
+/* An indirect table that lies whole in the region hit last. */
+struct chain_table {
+    const uint8_t *at; /* NULL: none */
+    uint32_t bytes;
+    uint16_t id; /* packed: of the ring's descriptor that points to it */
+};
+
+/* A chain so far: its segments, and the descriptor that was read and is not among them yet. */
+struct chain_part {
+    struct bh_seg *seg; /* the next to fill */
+    uint64_t len;       /* of those before it */
+    unsigned
+        writable; /* VIRTQ_DESC_F_WRITE once a device-writable buffer was seen: the chain's out_* stand; else 0 */
+    struct ring_words d;
+    unsigned at; /* place of `d` in its ring or table */
+    struct chain_table table;
+};
+
 /*
- * Up to `max` chains that the driver made available at q->state.avail, which moves past the good ones; a slot is free
- * for each. Returns how many are good. Keeps q->desc_in_flight and, where there are any, the in-flight records.
+ * The chain whose first descriptor is at `at` of the ring, or of the records. BH_OK, BH_ERR_PENDING, or a positive enum
+ * bh_broken. `head_flags`: packed, as they were when they said that the chain is available.
  */
-unsigned bh_chain_walk_packed(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result);
-/* A packed chain from the in-flight records of a former process. BH_OK, or as *result above. */
-int bh_chain_walk_record(struct bh_virtq *q, uint16_t record, struct bh_chain *chain);
+int bh_chain_walk(struct bh_virtq *q, enum chain_source source, unsigned at, uint16_t head_flags,
+                  struct bh_chain *chain);
+/* The same from part->d on; the segments before it lie in the region hit last, and so does the table. */
+int bh_chain_walk_rest(struct bh_virtq *q, enum chain_source source, struct bh_chain *chain,
+                       const struct chain_part *part);
+
+/* Why a chain is refused that took more slots than were free: a loop, or it ran into ones that are still in flight. */
+static inline enum bh_broken chain_too_long(const struct bh_virtq *q)
+{
+    return q->desc_in_flight == 0 ? BH_BROKEN_CHAIN_LONG : BH_BROKEN_AVAIL_INDEX;
+}
 
 #endif

@@ -42,7 +42,7 @@ static uintptr_t place(struct bh_virtq_memory *memory, uintptr_t block, uint16_t
     memory->segs =
         (struct bh_seg *)carve(&end, (uint64_t)chain_count * segs_per_chain * sizeof(struct bh_seg));
     memory->chains = (struct bh_chain *)carve(&end, chain_count * sizeof(struct bh_chain));
-    memory->heads_in_flight = (uint32_t *)carve(&end, (size_max + 31u) / 32u * sizeof(uint32_t));
+    memory->heads_in_flight = (uint8_t *)carve(&end, size_max);
     memory->free_slots = (uint16_t *)carve(&end, chain_count * sizeof(uint16_t));
     memory->order = (uint16_t *)carve(&end, size_max * sizeof(uint16_t));
     memory->chain_count = chain_count;
@@ -76,7 +76,7 @@ static void clear_slots(struct bh_virtq *q)
         m->chains[i].stage = BH_CHAIN_FREE;
         m->free_slots[i] = (uint16_t)(m->chain_count - 1u - i);
     }
-    memset(m->heads_in_flight, 0, (m->size_max + 31u) / 32u * sizeof(uint32_t));
+    memset(m->heads_in_flight, 0, m->size_max);
     q->free_count = m->chain_count;
     q->in_flight = 0;
     q->desc_in_flight = 0;
@@ -207,44 +207,17 @@ struct bh_virtq_state bh_virtq_state(const struct bh_virtq *q)
     return q->state;
 }
 
-/* Users of regions are counted for a run of chains that lie in the same ones: mostly a whole batch. */
-struct users {
-    uint32_t slots;
-    unsigned count;
-};
-
-static inline void count_user(struct bh_virtq *q, struct users *users, const struct bh_chain *chain, int by)
+/* The chains are used no more, and their slots free again. Returns the bytes that were written to them. */
+static uint64_t free_chains(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    if (!BH_SPEED) {
-        bh_mem_view_use(&q->view, chain->mem_slots, by);
-        return;
-    }
-    if (BH_UNLIKELY(chain->mem_slots != users->slots)) {
-        bh_mem_view_use(&q->view, users->slots, by * (int)users->count);
-        *users = (struct users){chain->mem_slots, 0};
-    }
-    users->count++;
-}
-
-/* The chains are used no more, and their slots free again. */
-static void free_chains(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
-{
-    struct users users = {chains[0]->mem_slots, 0};
-    uint16_t *slots = q->memory.free_slots + q->free_count;
-    bool tell = q->view.mem->ops != NULL;
+    struct giving giving = giving_begin(q, chains[0]);
 
     for (unsigned i = 0; i < count; i++) {
-        struct bh_chain *chain = chains[i];
-
-        count_user(q, &users, chain, -1);
-        if (BH_UNLIKELY(tell))
-            bh_mem_view_release(&q->view, chain->segs, (unsigned)chain->out_count + chain->in_count);
-        chain->stage = BH_CHAIN_FREE;
-        slots[i] = chain->slot;
+        bh_mem_view_release(&q->view, chains[i]->segs, (unsigned)chains[i]->out_count + chains[i]->in_count);
+        giving_add(q, &giving, chains[i]);
     }
-    bh_mem_view_use(&q->view, users.slots, -(int)users.count);
-    q->free_count = (uint16_t)(q->free_count + count);
-    q->in_flight = (uint16_t)(q->in_flight - count);
+    giving_end(q, &giving);
+    return giving.bytes;
 }
 
 void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
@@ -258,7 +231,7 @@ void bh_virtq_break(struct bh_virtq *q, enum bh_broken reason)
         struct bh_chain *chain = &q->memory.chains[i];
 
         if (chain->stage == BH_CHAIN_HELD)
-            free_chains(q, &chain, 1);
+            (void)free_chains(q, &chain, 1);
     }
     bh_virtq_drop_rings(q);
     q->env->broken(q, reason);
@@ -298,32 +271,17 @@ static unsigned pop_records(struct bh_virtq *q, struct bh_chain **chains, unsign
     return count;
 }
 
-/* Good chains become the class's: take their slots. */
+/* Good chains become the class's. */
 static __attribute__((noinline)) void take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
                                            bool resubmitted)
 {
-    struct users users = {chains[0]->mem_slots, 0};
-    uint16_t *order = q->memory.order;
-    unsigned at = q->pop_order, end = q->memory.size_max;
-    uint64_t bytes = 0;
+    struct taking taking = taking_begin(q);
 
     for (unsigned i = 0; i < count; i++) {
-        struct bh_chain *chain = chains[i];
-
-        count_user(q, &users, chain, 1);
-        chain->written = 0;
-        chain->stage = BH_CHAIN_POPPED;
-        chain->resubmitted = resubmitted;
-        order[at] = chain->slot;
-        at = at + 1u == end ? 0 : at + 1u;
-        bytes += chain->out_len;
+        bh_mem_view_use(&q->view, chains[i]->mem_slots, 1);
+        taking_add(q, &taking, chains[i], resubmitted);
     }
-    bh_mem_view_use(&q->view, users.slots, (int)users.count);
-    q->pop_order = (uint16_t)at;
-    q->free_count = (uint16_t)(q->free_count - count);
-    q->in_flight = (uint16_t)(q->in_flight + count);
-    q->counters.chains += count;
-    q->counters.bytes_out += bytes;
+    taking_end(q, &taking);
 }
 
 int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
@@ -341,7 +299,11 @@ int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
         count = BH_UNLIKELY(resubmit) ? pop_records(q, chains, max, &result)
                                       : q->ops->pop(q, chains, max, &result);
     if (BH_LIKELY(count > 0)) {
-        take(q, chains, count, resubmit);
+        if (!BH_SPEED || BH_UNLIKELY(resubmit))
+            take(q, chains, count, resubmit);
+        q->free_count = (uint16_t)(q->free_count - count);
+        q->in_flight = (uint16_t)(q->in_flight + count);
+        q->counters.chains += count;
         BH_PROBE_POP(q, count);
         return (int)count;
     }
@@ -377,7 +339,7 @@ void bh_virtq_unpop(struct bh_virtq *q, unsigned count)
             q->inflight->resubmit_next--;
         q->counters.chains--;
         q->counters.bytes_out -= chain->out_len;
-        free_chains(q, &chain, 1);
+        (void)free_chains(q, &chain, 1);
     }
     tell_pushed(q);
     settle(q);
@@ -403,11 +365,15 @@ enum published { PUBLISHED_NONE, PUBLISHED, PUBLISHED_WANTED }; /* the driver wa
 
 static enum published publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    unsigned slots = q->ops->publish(q, chains, count);
     bool wanted;
 
-    free_chains(q, chains, count);
-    wanted = q->ops->wants_notification(q, slots) || q->first_push;
+    if (BH_SPEED && BH_UNLIKELY(q->view.mem->ops != NULL))
+        for (unsigned i = 0; i < count; i++)
+            bh_mem_view_release(&q->view, chains[i]->segs,
+                                (unsigned)chains[i]->out_count + chains[i]->in_count);
+    wanted = q->ops->publish(q, chains, count) || q->first_push;
+    if (!BH_SPEED)
+        q->counters.bytes_in += free_chains(q, chains, count);
     q->first_push = false;
     return wanted ? PUBLISHED_WANTED : PUBLISHED;
 }
@@ -419,8 +385,10 @@ static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *cons
     enum published most = PUBLISHED_NONE;
     unsigned run_count;
 
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        BH_ASSERT(chains[i]->stage == BH_CHAIN_POPPED && chains[i]->written <= chains[i]->in_len);
         chains[i]->stage = BH_CHAIN_HELD;
+    }
     do {
         for (run_count = 0; run_count < RUN_MAX && run_count < q->in_flight; run_count++) {
             struct bh_chain *chain = &q->memory.chains[q->memory.order[q->push_order]];
@@ -442,19 +410,13 @@ static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *cons
 void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
     enum published published = PUBLISHED_NONE;
-    uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < count; i++) {
-        BH_ASSERT(chains[i]->stage == BH_CHAIN_POPPED && chains[i]->written <= chains[i]->in_len);
-        bytes += chains[i]->written;
-    }
     if (count == 0)
         return;
     BH_PROBE_PUSH(q, count);
     if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE)) {
-        free_chains(q, chains, count);
+        (void)free_chains(q, chains, count);
     } else {
-        q->counters.bytes_in += bytes;
         if (BH_UNLIKELY(q->view.mem->log != NULL)) /* looked at again for each mark, with its reason */
             mark_written(q, chains, count);
         published = q->in_order ? publish_in_order(q, chains, count) : publish(q, chains, count);

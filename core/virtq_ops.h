@@ -23,17 +23,17 @@ struct bh_virtq_ops {
     struct bh_virtq_ring_part part[RING_PARTS];
     /*
      * Find up to `max` chains, for each of which a slot is free, and move the available side past them. They go to
-     * the slots freed last (memory.free_slots, from its end), which the caller takes then.
+     * the slots freed last (memory.free_slots, from its end). BH_SPEED: takes each one (struct taking).
      * Returns how many are good; *result says how the one behind them was met: BH_OK, or as the walks return.
      */
     unsigned (*pop)(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result);
     /* Take back what pop did to the ring's state for this chain. */
     void (*unpop)(struct bh_virtq *q, struct bh_chain *chain);
-    /* Write and publish used entries, at least one, in this order. Returns the ring slots that they took. */
-    unsigned (*publish)(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count);
-    /* After a full barrier: does the driver want to hear of the entries published last, `count` ring slots?
+    /*
+     * Write and publish used entries, at least one, in this order. BH_SPEED: gives each slot back (struct giving).
+     * After a full barrier: does the driver want to hear of them?
      */
-    bool (*wants_notification)(struct bh_virtq *q, unsigned count);
+    bool (*publish)(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count);
     bool (*arm)(struct bh_virtq *q);
     void (*disarm)(struct bh_virtq *q);
     bool (*has_work)(struct bh_virtq *q);
@@ -56,6 +56,86 @@ void bh_virtq_drop_rings(struct bh_virtq *q);
 
 /* [virtio-1.4 2.7, 2.8.1]: are size and state legal in this layout, and the size not over the queue's? */
 bool bh_virtq_setup_ok(const struct bh_virtq *q, const struct bh_virtq_setup *setup, bool packed);
+
+/* Users of regions, counted for a run of chains that lie in the same ones: mostly a whole batch. */
+struct users {
+    uint32_t mem_slots;
+    unsigned count;
+};
+
+static inline void users_add(struct bh_virtq *q, struct users *users, const struct bh_chain *chain, int by)
+{
+    if (BH_UNLIKELY(chain->mem_slots != users->mem_slots)) {
+        bh_mem_view_use(&q->view, users->mem_slots, by * (int)users->count);
+        *users = (struct users){chain->mem_slots, 0};
+    }
+    users->count++;
+}
+
+/*
+ * Good chains become the class's, one by one: what a pop counts up meanwhile. Built for speed the layouts do it in the loop
+ * that finds the chains; built for size it is one loop behind, for both.
+ */
+struct taking {
+    uint16_t *order, *order_end;
+    uint64_t bytes; /* for the device */
+};
+
+static inline struct taking taking_begin(const struct bh_virtq *q)
+{
+    return (struct taking){
+        .order = q->memory.order + q->pop_order,
+        .order_end = q->memory.order + q->memory.size_max,
+    };
+}
+
+static inline void taking_add(struct bh_virtq *q, struct taking *t, struct bh_chain *chain, bool resubmitted)
+{
+    chain->written = 0;
+    chain->stage = BH_CHAIN_POPPED;
+    chain->resubmitted = resubmitted;
+    *t->order++ = chain->slot;
+    if (BH_UNLIKELY(t->order == t->order_end))
+        t->order = q->memory.order;
+    t->bytes += chain->out_len;
+}
+
+static inline void taking_end(struct bh_virtq *q, const struct taking *t)
+{
+    q->pop_order = (uint16_t)(t->order - q->memory.order);
+    q->counters.bytes_out += t->bytes;
+}
+
+/* And back: their slots become free. */
+struct giving {
+    uint16_t *slots;
+    uint64_t bytes; /* written */
+    struct users users;
+};
+
+static inline struct giving giving_begin(const struct bh_virtq *q, const struct bh_chain *first)
+{
+    return (struct giving){q->memory.free_slots + q->free_count, 0, {first->mem_slots, 0}};
+}
+
+static inline void giving_add(struct bh_virtq *q, struct giving *g, struct bh_chain *chain)
+{
+    /* A chain that is not the class's, or twice in a push. */
+    BH_ASSERT(chain->stage != BH_CHAIN_FREE && chain->written <= chain->in_len);
+    users_add(q, &g->users, chain, -1);
+    g->bytes += chain->written;
+    chain->stage = BH_CHAIN_FREE;
+    *g->slots++ = chain->slot;
+}
+
+static inline void giving_end(struct bh_virtq *q, const struct giving *g)
+{
+    unsigned count = (unsigned)(g->slots - q->memory.free_slots) - q->free_count;
+
+    bh_mem_view_use(&q->view, g->users.mem_slots, -(int)g->users.count);
+    q->free_count = (uint16_t)(q->free_count + count);
+    q->in_flight = (uint16_t)(q->in_flight - count);
+}
 
 /* Bytes of a ring part that the device wrote. */
 static inline void virtq_dirty(struct bh_virtq *q, const void *at, size_t len)

@@ -18,22 +18,75 @@
  * buffer id is the driver's own number: it is handed back as it came and indexes nothing.
  */
 #include "core/virtq_packed.h"
-#include "core/chain_walk.h"
+#include "core/chain_quick.h"
 #include "core/inflight_records.h"
-#include "core/ring_access.h"
-#include "core/virtq_ops.h"
 
 static inline struct pvirtq_desc *desc_ring(const struct bh_virtq *q)
 {
     return q->ring[RING_DESC];
 }
 
+/* The chain that starts at the available position. BH_OK, or as the walks return. */
+static BH_FAST_INLINE int find_chain(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
+                                     unsigned at, uint16_t head_flags)
+{
+    int result;
+
+    if (BH_SPEED && BH_LIKELY(!q->inflight))
+        return quick_chain(q, near, chain, at, head_flags, false);
+    result = bh_chain_walk(q, CHAIN_PACKED, at, head_flags, chain);
+    if (q->inflight)
+        bh_records_packed_end(q->inflight, chain, result == BH_OK);
+    if (BH_SPEED && result == BH_OK) {
+        near->elsewhere++;
+        bh_mem_view_use(&q->view, chain->mem_slots, 1);
+    }
+    return result;
+}
+
 static unsigned packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
 {
-    /* A look before all that a walk needs is laid out; the walk's own load has the acquire. */
-    if (!packed_available(ring_load16(&desc_ring(q)[q->state.avail].flags), q->state.avail_wrap))
-        return 0;
-    return bh_chain_walk_packed(q, chains, max, result);
+    const struct pvirtq_desc *ring = desc_ring(q);
+    const uint16_t *slot = q->memory.free_slots + q->free_count;
+    struct bh_virtq_state state = q->state;
+    struct near near = near_of(q);
+    struct taking taking = taking_begin(q);
+    int found = BH_OK;
+    unsigned count;
+
+    for (count = 0; count < max; count++) {
+        struct bh_chain *chain = &q->memory.chains[*--slot];
+        /* Acquire: pairs with the driver's barrier before it wrote the flags [virtio-1.4 2.8.21.1.1]. */
+        uint16_t head_flags = ring_load16_acquire(&ring[state.avail].flags);
+
+        if (!packed_available(head_flags, state.avail_wrap))
+            break;
+        found = find_chain(q, &near, chain, state.avail, head_flags);
+        if (BH_UNLIKELY(found != BH_OK))
+            break;
+        if (BH_SPEED)
+            taking_add(q, &taking, chain, false);
+        q->desc_in_flight = (uint16_t)(q->desc_in_flight + chain->desc_count);
+        packed_advance(q, &state.avail, &state.avail_wrap, chain->desc_count);
+        chains[count] = chain;
+    }
+    *result = found;
+    if (BH_SPEED)
+        taking_end(q, &taking);
+    near_count_users(q, &near, count);
+    q->state = state;
+    return count;
+}
+
+static int packed_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
+{
+    int result = bh_chain_walk(q, CHAIN_RECORD, record, 0, chain);
+
+    if (result != BH_OK)
+        return result;
+    chain->record = record;
+    q->desc_in_flight = (uint16_t)(q->desc_in_flight + chain->desc_count);
+    return BH_OK;
 }
 
 static void packed_unpop(struct bh_virtq *q, struct bh_chain *chain)
@@ -57,40 +110,8 @@ static inline uint16_t used_flags(const struct bh_chain *chain, bool wrap)
     return (uint16_t)((wrap ? LAP_FLAGS : 0u) | (chain->written ? VIRTQ_DESC_F_WRITE : 0u));
 }
 
-static unsigned packed_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
-{
-    struct pvirtq_desc *ring = desc_ring(q), *first = &ring[q->state.used];
-    uint16_t first_flags = used_flags(chains[0], q->state.used_wrap);
-    bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
-    struct bh_virtq_state state = q->state;
-    unsigned slots = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        struct pvirtq_desc *desc = &ring[state.used];
-
-        ring_store32(&desc->len, chains[i]->written);
-        ring_store16(&desc->id, chains[i]->id);
-        if (i > 0)
-            ring_store16(&desc->flags, used_flags(chains[i], state.used_wrap));
-        if (BH_UNLIKELY(log))
-            virtq_dirty(q, desc, sizeof(*desc));
-        slots += chains[i]->desc_count;
-        packed_advance(q, &state.used, &state.used_wrap, chains[i]->desc_count);
-    }
-    q->state.used = state.used;
-    q->state.used_wrap = state.used_wrap;
-    if (BH_UNLIKELY(q->inflight != NULL))
-        bh_records_packed_link(q->inflight, chains, count, q->state.used, q->state.used_wrap);
-    /* Release: buffers and the batch's other descriptors are there before the driver can see the first. */
-    ring_store16_release(&first->flags, first_flags);
-    virtq_dirty(q, first, sizeof(*first));
-    if (BH_UNLIKELY(q->inflight != NULL))
-        bh_records_packed_done(q->inflight, chains, count);
-    q->desc_in_flight = (uint16_t)(q->desc_in_flight - slots);
-    return slots;
-}
-
-static bool packed_wants_notification(struct bh_virtq *q, unsigned count)
+/* After a full barrier: does the driver want to hear of the entries published last, `count` ring slots? */
+static inline bool wants_notification(const struct bh_virtq *q, unsigned count)
 {
     const struct pvirtq_event_suppress *event = q->ring[RING_DRIVER];
     uint32_t both;
@@ -113,6 +134,47 @@ static bool packed_wants_notification(struct bh_virtq *q, unsigned count)
     if (((desc & PVIRTQ_EVENT_WRAP) != 0) != q->state.used_wrap)
         at -= q->size;
     return at < q->state.used && at >= (int)q->state.used - (int)count;
+}
+
+static bool packed_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    struct pvirtq_desc *ring = desc_ring(q), *first = &ring[q->state.used];
+    uint16_t first_flags = used_flags(chains[0], q->state.used_wrap);
+    bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
+    struct bh_virtq_state state = q->state;
+    struct giving giving = giving_begin(q, chains[0]);
+    unsigned slots = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct pvirtq_desc *desc = &ring[state.used];
+        struct bh_chain *chain = chains[i];
+
+        ring_store32(&desc->len, chain->written);
+        ring_store16(&desc->id, chain->id);
+        if (i > 0)
+            ring_store16(&desc->flags, used_flags(chain, state.used_wrap));
+        if (BH_UNLIKELY(log))
+            virtq_dirty(q, desc, sizeof(*desc));
+        slots += chain->desc_count;
+        packed_advance(q, &state.used, &state.used_wrap, chain->desc_count);
+        if (BH_SPEED)
+            giving_add(q, &giving, chain);
+    }
+    q->state.used = state.used;
+    q->state.used_wrap = state.used_wrap;
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_packed_link(q->inflight, chains, count, q->state.used, q->state.used_wrap);
+    /* Release: buffers and the batch's other descriptors are there before the driver can see the first. */
+    ring_store16_release(&first->flags, first_flags);
+    virtq_dirty(q, first, sizeof(*first));
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_packed_done(q->inflight, chains, count);
+    q->desc_in_flight = (uint16_t)(q->desc_in_flight - slots);
+    if (BH_SPEED) {
+        giving_end(q, &giving);
+        q->counters.bytes_in += giving.bytes;
+    }
+    return wants_notification(q, slots);
 }
 
 static bool packed_has_work(struct bh_virtq *q)
@@ -155,9 +217,8 @@ const struct bh_virtq_ops bh_virtq_packed = {
     .pop = packed_pop,
     .unpop = packed_unpop,
     .publish = packed_publish,
-    .wants_notification = packed_wants_notification,
     .arm = packed_arm,
     .disarm = packed_disarm,
     .has_work = packed_has_work,
-    .resubmit = bh_chain_walk_record,
+    .resubmit = packed_resubmit,
 };

@@ -4,7 +4,7 @@
  *
  * Theory of operation
  *   Pop loads the available index once a batch, with acquire: everything that the driver wrote before it
- * (ring entries, descriptors, buffers) is then there. Each entry and descriptor is loaded once. A bit for
+ * (ring entries, descriptors, buffers) is then there. Each entry and descriptor is loaded once. A note for
  * each head in flight catches a driver that makes one available twice, and so bounds what is in flight by the
  * queue's size.
  *
@@ -14,9 +14,8 @@
  * avail_event, and never switched off: one that was asked for long ago costs at most one notification in 2^16
  * chains [virtio-1.4 2.7.10]. Without it, the used ring's flags switch them on and off.
  */
-#include "core/chain_walk.h"
+#include "core/chain_quick.h"
 #include "core/inflight_records.h"
-#include "core/ring_access.h"
 #include "core/virtq_ops.h"
 
 static inline const struct virtq_avail *avail_ring(const struct bh_virtq *q)
@@ -32,31 +31,33 @@ static inline struct virtq_used *used_ring(const struct bh_virtq *q)
 /* Note that the chain of `head` is in flight. BH_OK or an enum bh_broken. */
 static inline int head_taken(struct bh_virtq *q, uint16_t head)
 {
-    uint32_t *word, bit = 1u << (head % 32u);
-
     if (BH_UNLIKELY(head >= q->size))
         return BH_BROKEN_HEAD_RANGE;
-    word = &q->memory.heads_in_flight[head / 32u];
-    if (BH_UNLIKELY(*word & bit))
+    if (BH_UNLIKELY(q->memory.heads_in_flight[head]))
         return BH_BROKEN_HEAD_IN_FLIGHT;
-    *word |= bit;
+    q->memory.heads_in_flight[head] = 1;
     return BH_OK;
 }
 
 static inline void head_done(struct bh_virtq *q, uint16_t head)
 {
-    q->memory.heads_in_flight[head / 32u] &= ~(1u << (head % 32u));
+    q->memory.heads_in_flight[head] = 0;
 }
 
-/* Walk the chains of heads that were taken; the ones that are not good are not. */
-static inline unsigned walk_taken(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
-                                  int *result)
+/* The chain of `head`, which is taken. BH_OK, or as the walks return, and it is not. */
+static BH_FAST_INLINE int find_chain(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
+                                     uint16_t head)
 {
-    unsigned good = bh_chain_walk_split(q, chains, count, result);
+    int result = head_taken(q, head);
 
-    for (unsigned i = good; i < count; i++)
-        head_done(q, chains[i]->id);
-    return good;
+    chain->id = head;
+    if (BH_UNLIKELY(result != BH_OK))
+        return result;
+    result =
+        BH_SPEED ? quick_chain(q, near, chain, head, 0, true) : bh_chain_walk(q, CHAIN_SPLIT, head, 0, chain);
+    if (BH_UNLIKELY(result != BH_OK))
+        head_done(q, head);
+    return result;
 }
 
 static unsigned split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
@@ -64,9 +65,11 @@ static unsigned split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned
     const struct virtq_avail *avail = avail_ring(q);
     unsigned at = q->state.avail, mask = q->size - 1u, count;
     const uint16_t *slot = q->memory.free_slots + q->free_count;
-    int head_result = BH_OK;
+    struct near near = near_of(q);
+    struct taking taking = taking_begin(q);
     /* Acquire: pairs with the driver's barrier before it moved the index [virtio-1.4 2.7.13.3]. */
     uint16_t available = (uint16_t)(ring_load16_acquire(&avail->idx) - at);
+    int found = BH_OK;
 
     if (available == 0)
         return 0;
@@ -79,15 +82,17 @@ static unsigned split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned
     for (count = 0; count < max; count++) {
         struct bh_chain *chain = &q->memory.chains[*--slot];
 
-        chain->id = ring_load16(&avail->ring[(at + count) & mask]);
-        head_result = head_taken(q, chain->id);
-        if (BH_UNLIKELY(head_result != BH_OK))
+        found = find_chain(q, &near, chain, ring_load16(&avail->ring[(at + count) & mask]));
+        if (BH_UNLIKELY(found != BH_OK))
             break;
+        if (BH_SPEED)
+            taking_add(q, &taking, chain, false);
         chains[count] = chain;
     }
-    count = walk_taken(q, chains, count, result);
-    if (BH_UNLIKELY(count == 0 && *result == BH_OK))
-        *result = head_result;
+    *result = found;
+    if (BH_SPEED)
+        taking_end(q, &taking);
+    near_count_users(q, &near, count);
     for (unsigned i = 0; BH_UNLIKELY(q->inflight != NULL) && i < count; i++)
         bh_records_split_taken(q->inflight, chains[i]->id);
     q->state.avail = (uint16_t)(at + count);
@@ -106,44 +111,19 @@ static void split_unpop(struct bh_virtq *q, struct bh_chain *chain)
 
 static int split_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
 {
-    int result;
+    int result = head_taken(q, record);
 
     chain->id = record;
-    result = head_taken(q, record);
-    if (result == BH_OK)
-        (void)walk_taken(q, &chain, 1, &result);
+    if (result != BH_OK)
+        return result;
+    result = bh_chain_walk(q, CHAIN_SPLIT, record, 0, chain);
+    if (result != BH_OK)
+        head_done(q, record);
     return result;
 }
 
-static unsigned split_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
-{
-    struct virtq_used *used = used_ring(q);
-    bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
-    unsigned mask = q->size - 1u, index = q->state.used;
-    uint32_t *heads = q->memory.heads_in_flight;
-
-    for (unsigned i = 0; i < count; i++, index++) {
-        struct virtq_used_elem *entry = &used->ring[index & mask];
-        unsigned head = chains[i]->id;
-
-        ring_store32(&entry->id, head);
-        ring_store32(&entry->len, chains[i]->written);
-        heads[head / 32] &= ~(1u << head % 32);
-        if (BH_UNLIKELY(log))
-            virtq_dirty(q, entry, sizeof(*entry));
-    }
-    if (BH_UNLIKELY(q->inflight != NULL))
-        bh_records_split_link(q->inflight, chains, count);
-    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.1]. */
-    ring_store16_release(&used->idx, (uint16_t)index);
-    virtq_dirty(q, &used->idx, sizeof(used->idx));
-    q->state.used = (uint16_t)index;
-    if (BH_UNLIKELY(q->inflight != NULL))
-        bh_records_split_done(q->inflight, chains, count, (uint16_t)index);
-    return count;
-}
-
-static bool split_wants_notification(struct bh_virtq *q, unsigned count)
+/* After a full barrier: does the driver want to hear of the entries published last? */
+static inline bool wants_notification(const struct bh_virtq *q, unsigned count)
 {
     const struct virtq_avail *avail = avail_ring(q);
 
@@ -155,6 +135,41 @@ static bool split_wants_notification(struct bh_virtq *q, unsigned count)
         return (uint16_t)(q->state.used - used_event - 1u) < count;
     }
     return !(ring_load16(&avail->flags) & VIRTQ_AVAIL_F_NO_INTERRUPT);
+}
+
+static bool split_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    struct virtq_used *used = used_ring(q);
+    bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
+    unsigned mask = q->size - 1u, index = q->state.used;
+    uint8_t *heads = q->memory.heads_in_flight;
+    struct giving giving = giving_begin(q, chains[0]);
+
+    for (unsigned i = 0; i < count; i++, index++) {
+        struct virtq_used_elem *entry = &used->ring[index & mask];
+        struct bh_chain *chain = chains[i];
+
+        ring_store32(&entry->id, chain->id);
+        ring_store32(&entry->len, chain->written);
+        heads[chain->id] = 0;
+        if (BH_UNLIKELY(log))
+            virtq_dirty(q, entry, sizeof(*entry));
+        if (BH_SPEED)
+            giving_add(q, &giving, chain);
+    }
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_split_link(q->inflight, chains, count);
+    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.1]. */
+    ring_store16_release(&used->idx, (uint16_t)index);
+    virtq_dirty(q, &used->idx, sizeof(used->idx));
+    q->state.used = (uint16_t)index;
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_split_done(q->inflight, chains, count, (uint16_t)index);
+    if (BH_SPEED) {
+        giving_end(q, &giving);
+        q->counters.bytes_in += giving.bytes;
+    }
+    return wants_notification(q, count);
 }
 
 static bool split_has_work(struct bh_virtq *q)
@@ -201,7 +216,6 @@ const struct bh_virtq_ops bh_virtq_split = {
     .pop = split_pop,
     .unpop = split_unpop,
     .publish = split_publish,
-    .wants_notification = split_wants_notification,
     .arm = split_arm,
     .disarm = split_disarm,
     .has_work = split_has_work,

@@ -114,11 +114,11 @@ struct bh_virtq_setup {
 /* Memory for a queue, carved by bh_virtq_memory_place from one block that the caller owns. */
 struct bh_virtq_memory {
     struct bh_chain *chains;
-    uint16_t *free_slots;      /* chain_count */
-    uint16_t *order;           /* size_max: slots in the order popped; IN_ORDER's window */
-    uint32_t *heads_in_flight; /* split: a bit for each head, size_max bits */
-    struct bh_seg *segs;       /* chain_count * segs_per_chain */
-    uint16_t chain_count;      /* most chains in flight */
+    uint16_t *free_slots;     /* chain_count */
+    uint16_t *order;          /* size_max: slots in the order popped; IN_ORDER's window */
+    uint8_t *heads_in_flight; /* split: for each head whether it is, size_max */
+    struct bh_seg *segs;      /* chain_count * segs_per_chain */
+    uint16_t chain_count;     /* most chains in flight */
     uint16_t segs_per_chain; /* most segments in a chain: the class's largest, and one more a region border */
     uint16_t size_max;       /* largest queue size */
 };

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The quick way through a descriptor chain, for both ring layouts: the same checks as chain_walk.c makes, for chains that
+ * make them easy. What is not easy goes on there, with the descriptor that was read last: none is read twice.
+ *
+ * Theory of operation
+ *   Mostly all of a chain lies in one region, the one hit last. `near` is what a batch needs of it, in registers. A
+ * descriptor is *plain* when it lies whole in there, has bytes, and is not an indirect one.
+ *
+ *   Mostly, too, a chain is an indirect table, written by a driver that fills it from its first descriptor to its last.
+ * quick_table takes those: their length bounds the chain, so that each descriptor costs two loads, one look at where it
+ * lies and one compare of all its flags with those expected. Everything else, from the first descriptor that was not as
+ * expected, is quick_on's: the ring's own descriptors and tables in any order.
+ *
+ *   A build for size has none of this (BH_SPEED).
+ *
+ * Threading: with the queue.   Ownership: none.   May block: no.
+ */
+#ifndef CORE_CHAIN_QUICK_H
+#define CORE_CHAIN_QUICK_H
+
+#include "core/chain_walk.h"
+#include "core/virtq_ops.h"
+#include "core/virtq_packed.h"
+
+#define CHAIN_INLINE inline __attribute__((always_inline)) /* one copy for each caller's constants */
+
+/* The region hit last when the batch began. */
+struct near {
+    uint64_t base, size; /* size 0: nothing lies in it */
+    uint8_t *host;
+    uint32_t bit; /* its bh_mem_slot_bit() */
+    /* Bytes of the longest table that is taken; 0 where INDIRECT_DESC was not negotiated or alignment differs. */
+    uint32_t table_max;
+    unsigned
+        elsewhere; /* chains of the batch that went the long way: they count their regions' users themselves */
+};
+
+enum { TABLE_ALIGN = 16 };
+
+static inline struct near near_of(const struct bh_virtq *q)
+{
+    const struct bh_mem_region *hit = q->view.hit;
+    bool tables;
+
+    if (!BH_SPEED || !hit || hit->access != (BH_MEM_READ | BH_MEM_WRITE))
+        return (struct near){0};
+    tables = q->indirect && ((uintptr_t)hit->host - (uintptr_t)hit->base.raw) % TABLE_ALIGN == 0;
+    return (struct near){
+        .base = hit->base.raw,
+        .size = hit->size,
+        .host = hit->host,
+        .bit = q->view.hit_bit,
+        .table_max = tables ? 16u * q->memory.segs_per_chain : 0,
+    };
+}
+
+/* The batch found `count` chains: its regions' users. */
+static inline void near_count_users(struct bh_virtq *q, const struct near *near, unsigned count)
+{
+    if (BH_SPEED && count != near->elsewhere)
+        bh_mem_view_use(&q->view, near->bit, (int)(count - near->elsewhere));
+}
+
+/* Do `len` bytes from `addr` on lie in it, and are there any? Then where from its start on. */
+static CHAIN_INLINE bool near_holds(const struct near *near, uint64_t addr, uint32_t len, uint64_t *offset)
+{
+    uint64_t end;
+
+    *offset = addr - near->base;
+    end = *offset + len; /* not behind offset: no bytes, or around the end */
+    if (BH_UNLIKELY(end > near->size))
+        return false;
+    return BH_LIKELY(end > *offset);
+}
+
+/* A chain so far: what is left of it is chain_part's affair. */
+struct quick {
+    struct bh_seg *seg; /* the next to fill */
+    uint64_t len;       /* of those before it */
+    unsigned writable;  /* VIRTQ_DESC_F_WRITE once a device-writable buffer was seen: chain->out_* stand */
+    struct ring_words d;
+};
+
+static CHAIN_INLINE uint32_t quick_len(const struct quick *k)
+{
+    return (uint32_t)k->d.rest;
+}
+
+static CHAIN_INLINE void quick_writable_from_here(struct bh_chain *chain, struct quick *k)
+{
+    k->writable = VIRTQ_DESC_F_WRITE;
+    chain->out_count = (uint16_t)(k->seg - chain->segs);
+    chain->out_len = (uint32_t)k->len;
+}
+
+static CHAIN_INLINE void quick_add(const struct near *near, struct quick *k, uint64_t offset)
+{
+    *k->seg++ = (struct bh_seg){near->host + (size_t)offset, quick_len(k)};
+    k->len += quick_len(k);
+}
+
+/* The long way goes on at k->d, descriptor `at` of the ring, or of the table. */
+static CHAIN_INLINE int quick_leave(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
+                                    const struct quick *k, unsigned at, struct chain_table table, bool split)
+{
+    const struct chain_part part = {
+        .seg = k->seg,
+        .len = k->len,
+        .writable = k->writable,
+        .d = k->d,
+        .at = at,
+        .table = table,
+    };
+    int result = bh_chain_walk_rest(q, split ? CHAIN_SPLIT : CHAIN_PACKED, chain, &part);
+
+    if (result == BH_OK) {
+        near->elsewhere++;
+        bh_mem_view_use(&q->view, chain->mem_slots, 1);
+    }
+    return result;
+}
+
+/* The end was reached, with `count` segments; the chain takes `slots` of the ring. */
+static CHAIN_INLINE int quick_end(struct bh_virtq *q, const struct near *near, struct bh_chain *chain,
+                                  const struct quick *k, unsigned count, unsigned slots, bool split)
+{
+    if (BH_UNLIKELY(k->len > UINT32_MAX))
+        return BH_BROKEN_CHAIN_BYTES;
+    if (!split && BH_UNLIKELY(slots + q->desc_in_flight > q->size))
+        return chain_too_long(q);
+    chain->desc_count = (uint16_t)slots;
+    chain->mem_slots = near->bit;
+    if (!k->writable) {
+        chain->out_count = (uint16_t)count;
+        chain->in_count = 0;
+        chain->out_len = (uint32_t)k->len;
+        chain->in_len = 0;
+        return BH_OK;
+    }
+    chain->in_count = (uint16_t)(count - chain->out_count);
+    chain->in_len = (uint32_t)k->len - chain->out_len;
+    return BH_OK;
+}
+
+/* --- Tables --- */
+
+/* Is `d`, with those flags, a table that quick_table takes? It stands alone, lies whole and aligned in the region. */
+static CHAIN_INLINE bool quick_is_table(const struct near *near, const struct ring_words *d, unsigned flags,
+                                        uint64_t *offset)
+{
+    if (BH_UNLIKELY(flags != VIRTQ_DESC_F_INDIRECT))
+        return false;
+    if (BH_UNLIKELY(((d->addr | d->rest) & (TABLE_ALIGN - 1)) != 0))
+        return false;
+    if (BH_UNLIKELY((uint32_t)d->rest > near->table_max))
+        return false;
+    return near_holds(near, d->addr, (uint32_t)d->rest, offset);
+}
+
+/*
+ * Of a table's descriptor, split: its flags, and its `next` in the upper half; packed: WRITE, all else is ignored
+ * [virtio-1.4 2.8.7].
+ */
+static CHAIN_INLINE unsigned quick_table_flags(const struct ring_words *d, bool split)
+{
+    return split ? (unsigned)(d->rest >> 32) : (unsigned)(d->rest >> 48) & VIRTQ_DESC_F_WRITE;
+}
+
+/* Take k->d, `found` of which is as expected, or the first writable one. */
+static CHAIN_INLINE bool quick_take(const struct near *near, struct bh_chain *chain, struct quick *k,
+                                    unsigned found, unsigned expected)
+{
+    uint64_t offset;
+
+    if (!near_holds(near, k->d.addr, quick_len(k), &offset))
+        return false;
+    if (found != expected) {
+        if (BH_UNLIKELY(found != expected + VIRTQ_DESC_F_WRITE))
+            return false;
+        quick_writable_from_here(chain, k);
+    }
+    quick_add(near, k, offset);
+    return true;
+}
+
+/* Of any length. `table.bytes` is at most near->table_max. */
+static CHAIN_INLINE int quick_table(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
+                                    struct chain_table table, bool split)
+{
+    const uint8_t *at = table.at, *last = at + table.bytes - 16;
+    struct quick k = {.seg = chain->segs};
+    unsigned expected = split ? VIRTQ_DESC_F_NEXT | 1u << 16 : 0;
+
+    for (; at != last; at += 16) {
+        k.d = ring_load_words(at);
+        if (!quick_take(near, chain, &k, quick_table_flags(&k.d, split), expected + k.writable))
+            goto leave;
+        if (split)
+            expected += 1u << 16;
+    }
+    k.d = ring_load_words(at);
+    if (BH_LIKELY(quick_take(near, chain, &k, (uint16_t)quick_table_flags(&k.d, split), k.writable)))
+        return quick_end(q, near, chain, &k, table.bytes / 16, 1, split);
+leave:
+    return quick_leave(q, near, chain, &k, (unsigned)(at - table.at) / 16, table, split);
+}
+
+/*
+ * The commonest: three descriptors, the first readable and the last writable. It is what a request looks like that has one
+ * buffer, a header before and a status behind it.
+ */
+static CHAIN_INLINE int quick_table_of_3(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
+                                         struct chain_table table, bool split)
+{
+    const unsigned next = split ? VIRTQ_DESC_F_NEXT : 0, index = split ? 1u << 16 : 0;
+    struct quick k = {.seg = chain->segs};
+    unsigned at = 0, found;
+
+    k.d = ring_load_words(table.at);
+    found = quick_table_flags(&k.d, split);
+    if (BH_UNLIKELY(found != next + index) || !quick_take(near, chain, &k, found, next + index))
+        goto leave;
+    at = 1;
+    k.d = ring_load_words(table.at + 16);
+    if (!quick_take(near, chain, &k, quick_table_flags(&k.d, split), next + 2 * index))
+        goto leave;
+    at = 2;
+    k.d = ring_load_words(table.at + 32);
+    found = (uint16_t)quick_table_flags(&k.d, split);
+    if (BH_LIKELY(found == VIRTQ_DESC_F_WRITE) && quick_take(near, chain, &k, found, k.writable))
+        return quick_end(q, near, chain, &k, 3, 1, split);
+leave:
+    return quick_leave(q, near, chain, &k, at, table, split);
+}
+
+/* --- The ring's own descriptors --- */
+
+/* From d, descriptor `at`, on. */
+static CHAIN_INLINE int quick_ring(struct bh_virtq *q, struct near *near, struct bh_chain *chain, unsigned at,
+                                   struct ring_words d, bool split)
+{
+    const struct bh_seg *seg_end = chain->segs + q->memory.segs_per_chain;
+    const uint8_t *ring = q->ring[RING_DESC];
+    struct quick k = {.seg = chain->segs, .d = d};
+
+    for (;;) {
+        unsigned flags = (unsigned)(k.d.rest >> (split ? 32 : 48)), count;
+        uint64_t offset;
+
+        if (!near_holds(near, k.d.addr, quick_len(&k), &offset) || BH_UNLIKELY(k.seg == seg_end) ||
+            BH_UNLIKELY(flags & VIRTQ_DESC_F_INDIRECT))
+            break;
+        if ((flags & VIRTQ_DESC_F_WRITE) != k.writable) {
+            if (BH_UNLIKELY(k.writable != 0))
+                break;
+            quick_writable_from_here(chain, &k);
+        }
+        quick_add(near, &k, offset);
+        if (!(flags & VIRTQ_DESC_F_NEXT)) {
+            if (!split)
+                chain->id = (uint16_t)(k.d.rest >> 32); /* the last one's [virtio-1.4 2.8.6] */
+            count = (unsigned)(k.seg - chain->segs);
+            return quick_end(q, near, chain, &k, count, count, split);
+        }
+        at = split ? (unsigned)(k.d.rest >> 48) : at + 1;
+        if (BH_UNLIKELY(at >= q->size)) {
+            if (split)
+                return BH_BROKEN_NEXT_RANGE;
+            at = 0; /* around a packed ring's end */
+        }
+        k.d = ring_load_words(ring + 16ull * at);
+    }
+    return quick_leave(q, near, chain, &k, at, (struct chain_table){0}, split);
+}
+
+/*
+ * The chain whose first descriptor is at `at` of the ring. Packed: with its flags as they were when they said that it is
+ * available. Results as bh_chain_walk.
+ */
+static CHAIN_INLINE int quick_chain(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
+                                    unsigned at, uint16_t head_flags, bool split)
+{
+    struct ring_words d = ring_load_words((const uint8_t *)q->ring[RING_DESC] + 16ull * at);
+    unsigned flags = split ? (uint16_t)(d.rest >> 32) : head_flags & ~LAP_FLAGS;
+    uint64_t offset;
+
+    if (BH_LIKELY(quick_is_table(near, &d, flags, &offset))) {
+        const struct chain_table table = {near->host + (size_t)offset, (uint32_t)d.rest,
+                                          (uint16_t)(d.rest >> 32)};
+
+        if (!split)
+            chain->id = table.id;
+        return BH_LIKELY(table.bytes == 3 * 16) ? quick_table_of_3(q, near, chain, table, split)
+                                                : quick_table(q, near, chain, table, split);
+    }
+    if (!split)
+        d.rest = (d.rest & UINT64_MAX >> 16) | (uint64_t)head_flags << 48;
+    return quick_ring(q, near, chain, at, d, split);
+}
+
+#endif
