@@ -74,11 +74,12 @@ static CHAIN_INLINE bool near_holds(const struct near *near, uint64_t addr, uint
     return BH_LIKELY(end > *offset);
 }
 
-/* A chain so far: what is left of it is chain_part's affair. */
+/* A chain so far, and the descriptor that was read last. In registers, hence not the chain itself. */
 struct quick {
-    struct bh_seg *seg; /* the next to fill */
-    uint64_t len;       /* of those before it */
-    unsigned writable;  /* VIRTQ_DESC_F_WRITE once a device-writable buffer was seen: chain->out_* stand */
+    struct bh_seg *first, *seg; /* the first, and the next to fill */
+    uint64_t len, out_len;      /* of all before `seg`; of the readable ones, once a writable one was seen */
+    unsigned out_count;         /* likewise */
+    unsigned writable;          /* VIRTQ_DESC_F_WRITE once a writable one was seen, else 0 */
     struct ring_words d;
 };
 
@@ -87,11 +88,11 @@ static CHAIN_INLINE uint32_t quick_len(const struct quick *k)
     return (uint32_t)k->d.rest;
 }
 
-static CHAIN_INLINE void quick_writable_from_here(struct bh_chain *chain, struct quick *k)
+static CHAIN_INLINE void quick_writable_from_here(struct quick *k)
 {
     k->writable = VIRTQ_DESC_F_WRITE;
-    chain->out_count = (uint16_t)(k->seg - chain->segs);
-    chain->out_len = (uint32_t)k->len;
+    k->out_count = (unsigned)(k->seg - k->first);
+    k->out_len = k->len;
 }
 
 static CHAIN_INLINE void quick_add(const struct near *near, struct quick *k, uint64_t offset)
@@ -107,6 +108,8 @@ static CHAIN_INLINE int quick_leave(struct bh_virtq *q, struct near *near, struc
     const struct chain_part part = {
         .seg = k->seg,
         .len = k->len,
+        .out_count = k->out_count,
+        .out_len = k->out_len,
         .writable = k->writable,
         .d = k->d,
         .at = at,
@@ -129,17 +132,12 @@ static CHAIN_INLINE int quick_end(struct bh_virtq *q, const struct near *near, s
         return BH_BROKEN_CHAIN_BYTES;
     if (!split && BH_UNLIKELY(slots + q->desc_in_flight > q->size))
         return chain_too_long(q);
-    chain->desc_count = (uint16_t)slots;
+    chain->out_count = (uint16_t)(k->writable ? k->out_count : count);
+    chain->in_count = (uint16_t)(k->writable ? count - k->out_count : 0);
+    chain->out_len = (uint32_t)(k->writable ? k->out_len : k->len);
+    chain->in_len = (uint32_t)(k->writable ? k->len - k->out_len : 0);
     chain->mem_slots = near->bit;
-    if (!k->writable) {
-        chain->out_count = (uint16_t)count;
-        chain->in_count = 0;
-        chain->out_len = (uint32_t)k->len;
-        chain->in_len = 0;
-        return BH_OK;
-    }
-    chain->in_count = (uint16_t)(count - chain->out_count);
-    chain->in_len = (uint32_t)k->len - chain->out_len;
+    chain->desc_count = (uint16_t)slots;
     return BH_OK;
 }
 
@@ -168,8 +166,8 @@ static CHAIN_INLINE unsigned quick_table_flags(const struct ring_words *d, bool 
 }
 
 /* Take k->d, `found` of which is as expected, or the first writable one. */
-static CHAIN_INLINE bool quick_take(const struct near *near, struct bh_chain *chain, struct quick *k,
-                                    unsigned found, unsigned expected)
+static CHAIN_INLINE bool quick_take(const struct near *near, struct quick *k, unsigned found,
+                                    unsigned expected)
 {
     uint64_t offset;
 
@@ -178,7 +176,7 @@ static CHAIN_INLINE bool quick_take(const struct near *near, struct bh_chain *ch
     if (found != expected) {
         if (BH_UNLIKELY(found != expected + VIRTQ_DESC_F_WRITE))
             return false;
-        quick_writable_from_here(chain, k);
+        quick_writable_from_here(k);
     }
     quick_add(near, k, offset);
     return true;
@@ -189,18 +187,18 @@ static CHAIN_INLINE int quick_table(struct bh_virtq *q, struct near *near, struc
                                     struct chain_table table, bool split)
 {
     const uint8_t *at = table.at, *last = at + table.bytes - 16;
-    struct quick k = {.seg = chain->segs};
+    struct quick k = {.first = chain->segs, .seg = chain->segs};
     unsigned expected = split ? VIRTQ_DESC_F_NEXT | 1u << 16 : 0;
 
     for (; at != last; at += 16) {
         k.d = ring_load_words(at);
-        if (!quick_take(near, chain, &k, quick_table_flags(&k.d, split), expected + k.writable))
+        if (!quick_take(near, &k, quick_table_flags(&k.d, split), expected + k.writable))
             goto leave;
         if (split)
             expected += 1u << 16;
     }
     k.d = ring_load_words(at);
-    if (BH_LIKELY(quick_take(near, chain, &k, (uint16_t)quick_table_flags(&k.d, split), k.writable)))
+    if (BH_LIKELY(quick_take(near, &k, (uint16_t)quick_table_flags(&k.d, split), k.writable)))
         return quick_end(q, near, chain, &k, table.bytes / 16, 1, split);
 leave:
     return quick_leave(q, near, chain, &k, (unsigned)(at - table.at) / 16, table, split);
@@ -214,21 +212,23 @@ static CHAIN_INLINE int quick_table_of_3(struct bh_virtq *q, struct near *near, 
                                          struct chain_table table, bool split)
 {
     const unsigned next = split ? VIRTQ_DESC_F_NEXT : 0, index = split ? 1u << 16 : 0;
-    struct quick k = {.seg = chain->segs};
+    struct quick k = {.first = chain->segs, .seg = chain->segs};
     unsigned at = 0, found;
 
     k.d = ring_load_words(table.at);
     found = quick_table_flags(&k.d, split);
-    if (BH_UNLIKELY(found != next + index) || !quick_take(near, chain, &k, found, next + index))
+    if (BH_UNLIKELY(found != next + index) || !quick_take(near, &k, found, next + index))
         goto leave;
     at = 1;
     k.d = ring_load_words(table.at + 16);
-    if (!quick_take(near, chain, &k, quick_table_flags(&k.d, split), next + 2 * index))
+    if (!quick_take(near, &k, quick_table_flags(&k.d, split), next + 2 * index))
         goto leave;
     at = 2;
     k.d = ring_load_words(table.at + 32);
     found = (uint16_t)quick_table_flags(&k.d, split);
-    if (BH_LIKELY(found == VIRTQ_DESC_F_WRITE) && quick_take(near, chain, &k, found, k.writable))
+    if (BH_UNLIKELY(found != VIRTQ_DESC_F_WRITE))
+        goto leave;
+    if (k.writable ? quick_take(near, &k, found, VIRTQ_DESC_F_WRITE) : quick_take(near, &k, found, 0))
         return quick_end(q, near, chain, &k, 3, 1, split);
 leave:
     return quick_leave(q, near, chain, &k, at, table, split);
@@ -242,7 +242,7 @@ static CHAIN_INLINE int quick_ring(struct bh_virtq *q, struct near *near, struct
 {
     const struct bh_seg *seg_end = chain->segs + q->memory.segs_per_chain;
     const uint8_t *ring = q->ring[RING_DESC];
-    struct quick k = {.seg = chain->segs, .d = d};
+    struct quick k = {.first = chain->segs, .seg = chain->segs, .d = d};
 
     for (;;) {
         unsigned flags = (unsigned)(k.d.rest >> (split ? 32 : 48)), count;
@@ -254,13 +254,13 @@ static CHAIN_INLINE int quick_ring(struct bh_virtq *q, struct near *near, struct
         if ((flags & VIRTQ_DESC_F_WRITE) != k.writable) {
             if (BH_UNLIKELY(k.writable != 0))
                 break;
-            quick_writable_from_here(chain, &k);
+            quick_writable_from_here(&k);
         }
         quick_add(near, &k, offset);
         if (!(flags & VIRTQ_DESC_F_NEXT)) {
             if (!split)
                 chain->id = (uint16_t)(k.d.rest >> 32); /* the last one's [virtio-1.4 2.8.6] */
-            count = (unsigned)(k.seg - chain->segs);
+            count = (unsigned)(k.seg - k.first);
             return quick_end(q, near, chain, &k, count, count, split);
         }
         at = split ? (unsigned)(k.d.rest >> 48) : at + 1;

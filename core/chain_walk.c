@@ -313,9 +313,9 @@ int bh_chain_walk_rest(struct bh_virtq *q, enum chain_source source, struct bh_c
         .result = BH_OK,
         .seg = part->seg,
         .seg_end = chain->segs + q->memory.segs_per_chain,
-        .out_end = chain->segs + chain->out_count, /* counts if writable */
+        .out_end = chain->segs + part->out_count,
         .len = part->len,
-        .out_len = chain->out_len,
+        .out_len = part->out_len,
         .mem_slots = part->len != 0 ? q->view.hit_bit : 0,
         .writable = part->writable,
         .at = part->at,

@@ -27,10 +27,10 @@ struct chain_table {
 
 /* A chain so far: its segments, and the descriptor that was read and is not among them yet. */
 struct chain_part {
-    struct bh_seg *seg; /* the next to fill */
-    uint64_t len;       /* of those before it */
-    unsigned
-        writable; /* VIRTQ_DESC_F_WRITE once a device-writable buffer was seen: the chain's out_* stand; else 0 */
+    struct bh_seg *seg;    /* the next to fill */
+    uint64_t len, out_len; /* of those before it; of the readable ones, once a writable one was seen */
+    unsigned out_count;    /* likewise */
+    unsigned writable;     /* VIRTQ_DESC_F_WRITE once a writable one was seen, else 0 */
     struct ring_words d;
     unsigned at; /* place of `d` in its ring or table */
     struct chain_table table;

@@ -190,21 +190,13 @@ static void push_done(struct bh_blk *blk, struct bh_store_req **done, unsigned c
     while (count > 0) {
         uint16_t index = BH_CONTAINER(done[0], struct bh_blk_request, store)->queue;
         struct bh_virtq *q = &blk->dev.queues[index];
-        unsigned chain_count = 0, rest = 0;
-        for (unsigned i = 0; i < count; i++) {
-            struct bh_blk_request *r = BH_CONTAINER(done[i], struct bh_blk_request, store);
-            if (r->queue != index) {
-                done[rest++] = done[i];
-                continue;
-            }
-            bh_blk_request_finish(blk, q, r);
-            chains[chain_count++] = r->chain;
-        }
+        unsigned chain_count = bh_blk_batch_finish(blk, q, done, count, chains);
+
         blk->queues[index].in_flight = (uint16_t)(blk->queues[index].in_flight - chain_count);
         if (blk->queues[index].in_flight == 0)
             release_if_idle(blk);
         bh_virtq_push(q, chains, chain_count);
-        count = rest;
+        count -= chain_count;
     }
 }
 
@@ -248,40 +240,38 @@ static void wake(struct bh_store *store)
     }
 }
 
+/* The bytes that requests move; a range is a request without any. */
+static uint64_t bytes_of(const struct bh_store_req *first)
+{
+    uint64_t bytes = 0;
+
+    for (const struct bh_store_req *req = first; req; req = req->next)
+        bytes += req->seg_count ? req->len : 0;
+    return bytes;
+}
+
 /* Pop, parse, submit and answer one batch. Returns what pop said, or BH_ERR_BROKEN. */
 static int take_batch(struct bh_blk *blk, struct bh_virtq *q, unsigned max)
 {
     struct bh_blk_queue *bq = &blk->queues[q->index];
-    struct bh_chain *chains[BH_BLK_BATCH], *answered[BH_BLK_BATCH];
-    struct bh_store_list batch = {0};
-    unsigned answered_count = 0;
-    uint64_t bytes = 0; /* moved; a range is a request without any */
-    bool broken = false;
+    struct bh_chain *chains[BH_BLK_BATCH];
+    struct bh_blk_batch batch;
     int count = bh_virtq_pop(q, chains, max);
 
-    for (int i = 0; i < count; i++) {
-        switch (bh_blk_request_parse(blk, q, chains[i])) {
-        case BH_BLK_SUBMIT:
-            bh_store_list_add(&batch, &bq->requests[chains[i]->slot].store);
-            bytes += batch.tail->seg_count ? batch.tail->len : 0;
-            bq->in_flight++;
-            break;
-        case BH_BLK_BROKEN: /* the chain still goes back to its queue, which frees it */
-            broken = true;
-            answered[answered_count++] = chains[i];
-            break;
-        case BH_BLK_ANSWER: answered[answered_count++] = chains[i]; break;
-        }
-    }
-    if (blk->limit && count > 0)
-        blk->limit->spent(blk->limit, (unsigned)count, bytes);
-    if (broken)
+    if (count <= 0)
+        return count;
+    bh_blk_batch_parse(blk, q, chains, (unsigned)count, &batch);
+    if (blk->limit)
+        blk->limit->spent(blk->limit, (unsigned)count, bytes_of(batch.submit));
+    if (BH_UNLIKELY(batch.broken))
         bh_virtq_break(q, BH_BROKEN_CLASS);
-    if (batch.head)
-        bq->store->ops->submit(bq->store, batch.head);
-    if (answered_count)
-        bh_virtq_push(q, answered, answered_count);
-    return broken ? BH_ERR_BROKEN : count;
+    if (batch.submit_count) {
+        bq->in_flight = (uint16_t)(bq->in_flight + batch.submit_count);
+        bq->store->ops->submit(bq->store, batch.submit);
+    }
+    if (batch.answered_count)
+        bh_virtq_push(q, batch.answered, batch.answered_count);
+    return batch.broken ? BH_ERR_BROKEN : count;
 }
 
 static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsigned budget)
@@ -312,13 +302,16 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
             break;
         }
         count = take_batch(blk, q, max);
-        if (count == BH_ERR_PENDING)
+        if (count == BH_ERR_PENDING) {
             ready = BH_READY_HELD;
-        else if (count <= 0)
-            ready = BH_READY_DRAINED;
-        if (count <= 0)
             break;
-        taken += (unsigned)count;
+        }
+        /* Fewer than asked for: what is left, perhaps behind them in the ring, is met when kicks are asked for. */
+        if (count < (int)max) {
+            ready = BH_READY_DRAINED;
+            break;
+        }
+        taken += max;
     }
     if (!bq->limited)
         bh_blk_go_on(blk);
@@ -434,6 +427,10 @@ int bh_blk_init(struct bh_blk *blk, const struct bh_blk_setup *setup)
     for (unsigned i = 0; i < setup->queue_count; i++) {
         blk->queues[i].in_flight = 0;
         blk->queues[i].held = blk->queues[i].limited = false;
+        for (unsigned slot = 0; slot < setup->memory[i].chain_count; slot++) {
+            blk->queues[i].requests[slot].chain = &setup->memory[i].chains[slot];
+            blk->queues[i].requests[slot].queue = (uint16_t)i;
+        }
         blk->queues[i].store->user = blk;
         blk->queues[i].store->wake = wake;
     }

@@ -47,12 +47,13 @@ struct bh_blk_settings {
 
 struct bh_blk_request {
     struct bh_store_req store;
-    struct bh_chain *chain;
-    uint8_t *status;             /* last device-writable byte of the chain; guest memory */
-    struct bh_seg *first, *last; /* data segments that were trimmed; NULL: none */
+    struct bh_chain *chain; /* the one of this slot, for good */
+    uint8_t *status;        /* last device-writable byte of the chain; guest memory */
+    uint32_t data_in;       /* bytes that the driver gets beside the status, if all goes well */
+    uint16_t queue;         /* for good */
+    bool trimmed;
+    struct bh_seg *first, *last; /* trimmed: data segments that were; NULL: none */
     struct bh_seg first_whole, last_whole;
-    uint32_t data_in; /* bytes that the driver gets beside the status, if all goes well */
-    uint16_t queue;
 };
 
 struct bh_blk_queue {
@@ -120,13 +121,22 @@ void bh_blk_resized(struct bh_blk *blk);
 /* --- blk_request.c, for blk.c alone
  * ---------------------------------------------------------------------------- */
 
-enum bh_blk_parsed {
-    BH_BLK_SUBMIT, /* request->store is ready */
-    BH_BLK_ANSWER, /* answered already: push the chain */
-    BH_BLK_BROKEN, /* no room for a status */
+/* What became of a batch of chains. */
+struct bh_blk_batch {
+    struct bh_store_req *submit; /* `submit_count` requests for the store, as it takes them */
+    unsigned submit_count;
+    /* Answered already: to be pushed. So are, when `broken`, those that cannot be answered: their queue frees them. */
+    struct bh_chain *answered[BH_BLK_BATCH];
+    unsigned answered_count;
+    bool broken; /* there was one without room for a status */
 };
-enum bh_blk_parsed bh_blk_request_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *chain);
-/* The store is done with it: status, written length, dirty marks; the chain can be pushed. */
-void bh_blk_request_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *request);
+void bh_blk_batch_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *const *chains,
+                        unsigned count, struct bh_blk_batch *batch);
+/*
+ * The store is done with those: status, written length, dirty marks. Those of queue `q` are taken out of `done`, and their
+ * chains, which can be pushed, put into `chains`. Returns how many; the rest of `done` has moved to its start.
+ */
+unsigned bh_blk_batch_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_store_req **done,
+                             unsigned count, struct bh_chain **chains);
 
 #endif

@@ -14,21 +14,31 @@ static void set_written(struct bh_chain *chain, uint32_t data)
     chain->written = data + 1 == chain->in_len ? chain->in_len : data;
 }
 
-static void answer(struct bh_virtq *q, struct bh_blk_request *r, uint8_t status, uint32_t data)
+static inline void answer(struct bh_virtq *q, struct bh_blk_request *r, uint8_t status, uint32_t data)
 {
     *r->status = status;
+    if (BH_SPEED && BH_LIKELY(data + 1 == r->chain->in_len)) {
+        r->chain->written = data + 1;
+        return;
+    }
     set_written(r->chain, data);
     if (r->chain->written <
         r->chain->in_len) /* a push marks what was written from the start; the rest is ours */
         bh_mem_dirty_seg(&q->view, r->status, 1);
 }
 
-static enum bh_blk_parsed refuse(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
-                                 enum virtio_blk_status status)
+enum parsed {
+    SUBMIT, /* r->store is ready */
+    ANSWER, /* answered already */
+    BROKEN, /* no room for a status */
+};
+
+static enum parsed refuse(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                          enum virtio_blk_status status)
 {
     blk->counters.refused++;
     answer(q, r, (uint8_t)status, 0);
-    return BH_BLK_ANSWER;
+    return ANSWER;
 }
 
 /*
@@ -46,6 +56,8 @@ static void trim(struct bh_blk_request *r, struct bh_seg *segs, uint32_t count, 
         back -= segs[count - 1].len;
         count--;
     }
+    r->trimmed = true;
+    r->first = r->last = NULL;
     if (front) {
         r->first = segs;
         r->first_whole = *segs;
@@ -74,11 +86,12 @@ static bool in_capacity(const struct bh_blk *blk, uint64_t sector, uint64_t coun
     return sector <= blk->sectors && count <= blk->sectors - sector;
 }
 
-static enum bh_blk_parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
-                                   uint64_t sector, bool write)
+/* `in`: the first writable segment, where header and status have segments of their own; else NULL. */
+static BH_FAST_INLINE enum parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                                           uint64_t sector, struct bh_seg *in, bool write)
 {
     struct bh_chain *chain = r->chain;
-    uint32_t header = (uint32_t)sizeof(struct virtio_blk_req_header);
+    const uint32_t header = (uint32_t)sizeof(struct virtio_blk_req_header);
     uint32_t len = write ? chain->out_len - header : chain->in_len - 1;
 
     if (len % VIRTIO_BLK_SECTOR_SIZE || !in_capacity(blk, sector, len / VIRTIO_BLK_SECTOR_SIZE) ||
@@ -90,19 +103,22 @@ static enum bh_blk_parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struc
         blk->counters.reads++;
     if (len == 0) {
         answer(q, r, VIRTIO_BLK_S_OK, 0);
-        return BH_BLK_ANSWER;
+        return ANSWER;
     }
     r->store.op = write ? BH_STORE_WRITE : BH_STORE_READ;
     r->store.flags = write && !blk->write_cache ? BH_STORE_DURABLE : 0;
     r->store.offset = sector * VIRTIO_BLK_SECTOR_SIZE;
     r->store.len = len;
-    if (write) {
+    r->data_in = write ? 0 : len;
+    if (in) {
+        r->store.segs = write ? chain->segs + 1 : in;
+        r->store.seg_count = (write ? chain->out_count : chain->in_count) - 1u;
+    } else if (write) {
         trim(r, chain->segs, chain->out_count, header, 0);
     } else {
         trim(r, chain->segs + chain->out_count, chain->in_count, 0, 1);
-        r->data_in = len;
     }
-    return BH_BLK_SUBMIT;
+    return SUBMIT;
 }
 
 /*
@@ -132,8 +148,8 @@ static bool read_range(const struct bh_chain *chain, bool erase,
 }
 
 /* DISCARD, WRITE_ZEROES and SECURE_ERASE of one range: max_discard_seg and its kin are 1. */
-static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
-                                      enum bh_store_op op)
+static enum parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                               enum bh_store_op op)
 {
     struct virtio_blk_discard_write_zeroes range;
     const bool zeroes = op == BH_STORE_WRITE_ZEROES;
@@ -165,7 +181,7 @@ static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, st
     ++*counter;
     if (sectors == 0) {
         answer(q, r, VIRTIO_BLK_S_OK, 0);
-        return BH_BLK_ANSWER;
+        return ANSWER;
     }
     r->store.op = (uint8_t)op;
     r->store.flags = zeroes && !blk->write_cache ? BH_STORE_DURABLE : 0;
@@ -173,10 +189,10 @@ static enum bh_blk_parsed parse_range(struct bh_blk *blk, struct bh_virtq *q, st
         r->store.flags |= BH_STORE_UNMAP;
     r->store.offset = sector * VIRTIO_BLK_SECTOR_SIZE;
     r->store.len = (uint64_t)sectors * VIRTIO_BLK_SECTOR_SIZE;
-    return BH_BLK_SUBMIT;
+    return SUBMIT;
 }
 
-static enum bh_blk_parsed parse_id(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+static enum parsed parse_id(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
 {
     uint32_t room = r->chain->in_len - 1;
     uint32_t len = room < VIRTIO_BLK_ID_BYTES ? room : VIRTIO_BLK_ID_BYTES;
@@ -184,10 +200,10 @@ static enum bh_blk_parsed parse_id(struct bh_blk *blk, struct bh_virtq *q, struc
     blk->counters.ids++;
     bh_chain_write(r->chain, 0, blk->settings.serial, len);
     answer(q, r, VIRTIO_BLK_S_OK, len);
-    return BH_BLK_ANSWER;
+    return ANSWER;
 }
 
-static enum bh_blk_parsed parse_lifetime(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+static enum parsed parse_lifetime(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
 {
     struct bh_chain *chain = r->chain;
 
@@ -199,34 +215,25 @@ static enum bh_blk_parsed parse_lifetime(struct bh_blk *blk, struct bh_virtq *q,
     r->store.op = BH_STORE_LIFETIME;
     trim(r, chain->segs + chain->out_count, chain->in_count, 0, 1);
     r->data_in = sizeof(struct virtio_blk_lifetime);
-    return BH_BLK_SUBMIT;
+    return SUBMIT;
 }
 
-enum bh_blk_parsed bh_blk_request_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *chain)
+/* Any request, from its header on. `r` has its status already. */
+static __attribute__((noinline)) enum parsed
+parse_any(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r, uint32_t type, uint64_t sector)
 {
-    struct bh_blk_request *r = &blk->queues[q->index].requests[chain->slot];
-    struct virtio_blk_req_header header;
-
-    memset(r, 0, sizeof(*r));
-    r->chain = chain;
-    r->queue = q->index;
-    chain->written = 0;
-    if (chain->in_len == 0) {
-        blk->counters.unanswerable++;
-        return BH_BLK_BROKEN;
-    }
-    const struct bh_seg *last = &chain->segs[chain->out_count + chain->in_count - 1];
-    r->status = (uint8_t *)last->base + last->len - 1;
-    if (bh_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header))
-        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
-
-    switch (bh_le32_get(header.type)) {
-    case VIRTIO_BLK_T_IN: return parse_io(blk, q, r, bh_le64_get(header.sector), false);
-    case VIRTIO_BLK_T_OUT: return parse_io(blk, q, r, bh_le64_get(header.sector), true);
+    r->store.segs = NULL;
+    r->store.seg_count = 0;
+    r->store.flags = 0;
+    r->store.offset = r->store.len = 0;
+    r->data_in = 0;
+    switch (type) {
+    case VIRTIO_BLK_T_IN: return parse_io(blk, q, r, sector, NULL, false);
+    case VIRTIO_BLK_T_OUT: return parse_io(blk, q, r, sector, NULL, true);
     case VIRTIO_BLK_T_FLUSH:
         blk->counters.flushes++;
         r->store.op = BH_STORE_FLUSH;
-        return BH_BLK_SUBMIT;
+        return SUBMIT;
     case VIRTIO_BLK_T_GET_ID: return parse_id(blk, q, r);
     case VIRTIO_BLK_T_GET_LIFETIME: return parse_lifetime(blk, q, r);
     case VIRTIO_BLK_T_DISCARD: return parse_range(blk, q, r, BH_STORE_DISCARD);
@@ -236,15 +243,72 @@ enum bh_blk_parsed bh_blk_request_parse(struct bh_blk *blk, struct bh_virtq *q, 
     }
 }
 
-void bh_blk_request_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+/* The guest's bytes, loaded once: the compiler may not look at them again. */
+static inline struct virtio_blk_req_header load_header(const void *from)
 {
-    int result = r->store.result;
+    struct virtio_blk_req_header header;
+    uint64_t words[sizeof(header) / sizeof(uint64_t)];
 
-    untrim(r);
-    if (result == BH_OK) {
-        answer(q, r, VIRTIO_BLK_S_OK, r->data_in);
-        return;
+    __builtin_memcpy(words, from, sizeof(words)); /* inline */
+    __asm__ volatile("" : "+r"(words[0]), "+r"(words[1]));
+    __builtin_memcpy(&header, words, sizeof(header));
+    return header;
+}
+
+/* Reads and writes whose header and status have segments of their own, as drivers lay them, are dealt with here. */
+static inline enum parsed parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+{
+    struct bh_chain *chain = r->chain;
+    struct bh_seg *in = chain->segs + chain->out_count;
+    const struct bh_seg *last = in + chain->in_count - 1;
+    struct virtio_blk_req_header header;
+
+    r->trimmed = false;
+    if (BH_UNLIKELY(chain->in_count == 0)) {
+        blk->counters.unanswerable++;
+        return BROKEN;
     }
+    r->status = (uint8_t *)last->base + last->len - 1;
+    if (BH_SPEED && BH_LIKELY(in != chain->segs) && BH_LIKELY(chain->segs->len == sizeof(header)) &&
+        BH_LIKELY(last->len == 1)) {
+        header = load_header(chain->segs->base);
+        if (bh_le32_get(header.type) == VIRTIO_BLK_T_IN)
+            return parse_io(blk, q, r, bh_le64_get(header.sector), in, false);
+        if (bh_le32_get(header.type) == VIRTIO_BLK_T_OUT)
+            return parse_io(blk, q, r, bh_le64_get(header.sector), in, true);
+    } else if (bh_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header)) {
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    }
+    return parse_any(blk, q, r, bh_le32_get(header.type), bh_le64_get(header.sector));
+}
+
+void bh_blk_batch_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *const *chains,
+                        unsigned count, struct bh_blk_batch *batch)
+{
+    struct bh_blk_request *requests = blk->queues[q->index].requests;
+    struct bh_store_req **link = &batch->submit;
+
+    batch->answered_count = 0;
+    batch->broken = false;
+    for (unsigned i = 0; i < count; i++) {
+        struct bh_blk_request *r = &requests[chains[i]->slot];
+        enum parsed parsed = parse(blk, q, r);
+
+        if (BH_UNLIKELY(parsed != SUBMIT)) {
+            batch->broken |= parsed == BROKEN;
+            batch->answered[batch->answered_count++] = chains[i];
+            continue;
+        }
+        *link = &r->store;
+        link = &r->store.next;
+    }
+    *link = NULL;
+    batch->submit_count = count - batch->answered_count;
+}
+
+/* One that did not go well. */
+static void fail(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r, int result)
+{
     /* A read that failed half-way may have written anywhere: none of it counts, all of it may be dirty. */
     for (unsigned i = 0; i < r->chain->in_count && r->data_in; i++) {
         const struct bh_seg *seg = &r->chain->segs[r->chain->out_count + i];
@@ -258,4 +322,27 @@ void bh_blk_request_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk
     if (result == BH_ERR_NOSPC)
         blk->counters.no_space++;
     answer(q, r, VIRTIO_BLK_S_IOERR, 0);
+}
+
+unsigned bh_blk_batch_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_store_req **done,
+                             unsigned count, struct bh_chain **chains)
+{
+    unsigned finished = 0, rest = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct bh_blk_request *r = BH_CONTAINER(done[i], struct bh_blk_request, store);
+
+        if (r->queue != q->index) {
+            done[rest++] = done[i];
+            continue;
+        }
+        if (r->trimmed)
+            untrim(r);
+        if (BH_LIKELY(r->store.result == BH_OK))
+            answer(q, r, VIRTIO_BLK_S_OK, r->data_in);
+        else
+            fail(blk, q, r, r->store.result);
+        chains[finished++] = r->chain;
+    }
+    return finished;
 }

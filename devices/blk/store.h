@@ -111,6 +111,18 @@ static inline void bh_store_list_add(struct bh_store_list *list, struct bh_store
     list->tail = req;
 }
 
+/* `first` and what hangs at its `next`. */
+static inline void bh_store_list_append(struct bh_store_list *list, struct bh_store_req *first)
+{
+    if (list->head)
+        list->tail->next = first;
+    else
+        list->head = first;
+    while (first->next)
+        first = first->next;
+    list->tail = first;
+}
+
 static inline struct bh_store_req *bh_store_list_take(struct bh_store_list *list)
 {
     struct bh_store_req *req = list->head;

@@ -9,23 +9,20 @@ static void submit(struct bh_store *store, struct bh_store_req *first)
 {
     struct bh_store_null *null = BH_CONTAINER(store, struct bh_store_null, store);
 
-    while (first) {
-        struct bh_store_req *next = first->next;
-        bh_store_list_add(&null->queued, first);
-        first = next;
-    }
+    bh_store_list_append(&null->queued, first);
 }
 
 static unsigned poll(struct bh_store *store, struct bh_store_req **done, unsigned max)
 {
     struct bh_store_null *null = BH_CONTAINER(store, struct bh_store_null, store);
-    unsigned count = 0;
+    struct bh_store_req *req = null->queued.head;
+    unsigned count;
 
-    while (count < max && null->queued.head) {
-        struct bh_store_req *req = bh_store_list_take(&null->queued);
+    for (count = 0; count < max && req; count++, req = req->next) {
         req->result = BH_OK;
-        done[count++] = req;
+        done[count] = req;
     }
+    null->queued.head = req;
     return count;
 }
 

@@ -37,11 +37,7 @@ static void submit(struct bh_store *store, struct bh_store_req *first)
 {
     struct bh_store_ram *ram = BH_CONTAINER(store, struct bh_store_ram, store);
 
-    while (first) {
-        struct bh_store_req *next = first->next;
-        bh_store_list_add(&ram->queued, first);
-        first = next;
-    }
+    bh_store_list_append(&ram->queued, first);
 }
 
 static unsigned poll(struct bh_store *store, struct bh_store_req **done, unsigned max)
