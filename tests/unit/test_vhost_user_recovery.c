@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -310,6 +311,24 @@ static void successors_that_live_short(void **state)
     }
 }
 
+static unsigned in_the_second(struct plan *plan, unsigned starts)
+{
+    return starts == 0 ? plan->seed : starts == 1 ? plan->first : 0;
+}
+
+/* From its first system call until it has long gone on: the page is copied, and one or two of them are kept. */
+static void killed_while_it_takes_over(void **state)
+{
+    enum { LONG_ENOUGH = 160 };
+    const char *full = getenv("BULKHEAD_FULL");
+    (void)state;
+    for (unsigned v = 2; v < 4; v++) {
+        struct plan plan = {.lifetime = in_the_second, .seed = 600 + v};
+        for (plan.first = 1 + v; plan.first < LONG_ENOUGH; plan.first += full && *full ? 1 : 3)
+            assert_int_equal(run(&variants[v], &plan), 2);
+    }
+}
+
 /* --- a keeper that does not keep ------------------------------------------------------------------------- */
 
 /* A set-up that nobody kills; the put with that number is refused. Returns how many were taken. */
@@ -430,6 +449,65 @@ static void killed_at_random_moments_under_traffic(void **state)
         kill_under_traffic(&variants[v], kills, seed + v);
 }
 
+/* --- a process that gave its page away ------------------------------------------------------------------- */
+
+/* .fd -1: none is kept. */
+static struct bh_kept kept_state(struct rec *rec)
+{
+    rec_keep(rec);
+    for (size_t i = 0; i < rec->kept_count; i++)
+        if (strncmp(rec->kept[i].name, "vu-state", 8) == 0)
+            return rec->kept[i];
+    return (struct bh_kept){.fd = -1};
+}
+
+/* Kill; the next process gets the page that somebody has mapped, and once it has taken over, that one spoils it. */
+static void kill_and_spoil(struct rec *rec)
+{
+    struct bh_kept former, kept;
+    struct stat file;
+    uint8_t *page;
+    rec_kill_device(rec);
+    former = kept_state(rec);
+    assert_int_equal(fstat(former.fd, &file), 0);
+    page = mmap(NULL, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, former.fd, 0);
+    assert_true(page != MAP_FAILED);
+    rec_start_device(rec, false);
+    for (unsigned ms = 0; kept = kept_state(rec), kept.fd < 0 || strcmp(kept.name, former.name) == 0; ms++) {
+        assert_true(ms < REC_WAIT_MS);
+        usleep(1000);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        memset(page, 0xa5 ^ (int)i, (size_t)file.st_size);
+        usleep(200);
+    }
+    munmap(page, (size_t)file.st_size);
+}
+
+static void what_a_dead_process_gave_away_is_not_used_again(void **state)
+{
+    (void)state;
+    for (unsigned v = 0; v < 2; v++) {
+        struct traffic traffic = {.variant = &variants[v]};
+        struct rec rec;
+        int status;
+        rec_open(&rec);
+        assert_int_equal(pipe(traffic.go_on), 0);
+        rec_start_device(&rec, false);
+        rec_start_front(&rec, keep_busy, &traffic);
+        usleep(20000); /* the connection is up, and a page kept */
+        for (unsigned i = 0; i < 5; i++)
+            kill_and_spoil(&rec);
+        assert_int_equal(write(traffic.go_on[1], "", 1), 1);
+        assert_int_equal(waitpid(rec.front, &status, 0), rec.front);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        rec_wait_device(&rec);
+        rec_close(&rec);
+        close(traffic.go_on[0]);
+        close(traffic.go_on[1]);
+    }
+}
+
 /* --- without a keeper ------------------------------------------------------------------------------------ */
 
 /*
@@ -515,8 +593,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_at_its_system_calls_during_a_set_up),
         cmocka_unit_test(successors_that_live_short),
+        cmocka_unit_test(killed_while_it_takes_over),
         cmocka_unit_test(a_keeper_that_refuses_stops_nobody),
         cmocka_unit_test(killed_at_random_moments_under_traffic),
+        cmocka_unit_test(what_a_dead_process_gave_away_is_not_used_again),
         cmocka_unit_test(a_front_end_that_comes_back_has_its_requests_done_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

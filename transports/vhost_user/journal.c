@@ -8,6 +8,7 @@
 
 #include <bulkhead/impl/class.h>
 #include <bulkhead/impl/inflight.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
@@ -18,9 +19,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define STATE_NAME "vu-state"
-#define ID_PREFIX  "vu-"
-#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW)
+/* The state's, in turns: a copy is put before what it was copied from is dropped. */
+static const char *const state_names[2] = {"vu-state", "vu-state-too"};
+#define ID_PREFIX "vu-"
+#define SEALS     (F_SEAL_SHRINK | F_SEAL_GROW)
 
 /* --- system calls that leave a trace --------------------------------------------------------------------- */
 
@@ -245,6 +247,21 @@ void bh_vu_journal_take_back(struct bh_vhost_user *server)
     server->journal.lent = false;
 }
 
+static size_t records_offset(void)
+{
+    return (sizeof(struct bh_vu_page) + 63u) & ~(size_t)63u;
+}
+
+static size_t class_offset(const struct bh_device *dev)
+{
+    return records_offset() + (size_t)records_stride(dev) * dev->queue_count;
+}
+
+static size_t page_size(const struct bh_device *dev)
+{
+    return (class_offset(dev) + lasting_size(dev) + 4095u) & ~(size_t)4095u;
+}
+
 static int map_page(struct bh_vu_journal *journal, int fd, size_t size)
 {
     journal->page =
@@ -293,21 +310,65 @@ static const char *accept_page(struct bh_vhost_user *server)
     return NULL;
 }
 
-static const char *map_former(struct bh_vhost_user *server, int fd)
+/* A sealed file for a page of `size` bytes, mapped. The fd, or BH_ERR_IO. */
+static int new_page(struct bh_vu_journal *journal, size_t size)
+{
+    const int fd = memfd_create("bulkhead-vhost-user", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return BH_ERR_IO;
+    if (ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) ||
+        map_page(journal, fd, size)) {
+        close(fd);
+        return BH_ERR_IO;
+    }
+    return fd;
+}
+
+static bool read_all(int fd, uint8_t *bytes, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        const ssize_t got = pread(fd, bytes + done, size - done, (off_t)done);
+        if (got <= 0 && !(got < 0 && errno == EINTR))
+            return false;
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+/*
+ * Go on from a copy of what a former process left under state_names[name]. Whoever that process gave its page to has it
+ * still, mapped; the headers of system calls lie in it, pointers and all, so it is not to be used by another process.
+ * NULL, or why not.
+ */
+static const char *copy_former(struct bh_vhost_user *server, int fd, unsigned name)
 {
     struct bh_vu_journal *journal = &server->journal;
     const int seals = fcntl(fd, F_GET_SEALS);
+    const char *why = NULL;
     struct stat file;
-    const char *why;
+    int ours;
     if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &file) ||
-        file.st_size < (off_t)sizeof(*journal->page))
+        file.st_size < (off_t)sizeof(*journal->page) ||
+        file.st_size > (off_t)(4 * page_size(server->dev) + (1u << 20)))
         return "it is no sealed memory of the right size";
-    if (map_page(journal, fd, (size_t)file.st_size))
-        return "it cannot be mapped";
-    why = accept_page(server);
-    if (why)
+    ours = new_page(journal, (size_t)file.st_size);
+    if (ours < 0)
+        return "it cannot be copied";
+    if (!read_all(fd, (uint8_t *)journal->page, journal->page_size))
+        why = "it cannot be read";
+    if (!why)
+        why = accept_page(server);
+    if (!why && journal->keeper->ops->put(journal->keeper, state_names[!name], ours))
+        why = "the service manager did not take its copy";
+    close(ours);
+    if (why) {
         unmap_page(journal);
-    return why;
+        return why;
+    }
+    journal->state_name = state_names[!name];
+    journal->keeper->ops->drop(journal->keeper, state_names[name]);
+    return NULL;
 }
 
 /* Everything under our names becomes ours, or is dropped. */
@@ -336,57 +397,60 @@ static int lay_page(struct bh_vhost_user *server)
 {
     struct bh_vu_journal *journal = &server->journal;
     const uint32_t stride = records_stride(server->dev);
-    const size_t at = (sizeof(*journal->page) + 63u) & ~(size_t)63u;
-    const size_t class_at = at + (size_t)stride * server->dev->queue_count;
-    const size_t size = (class_at + lasting_size(server->dev) + 4095u) & ~(size_t)4095u;
-    const int fd = memfd_create("bulkhead-vhost-user", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int err = BH_ERR_IO;
+    const size_t at = records_offset(), class_at = class_offset(server->dev), size = page_size(server->dev);
+    const int fd = new_page(journal, size);
     if (fd < 0)
         return BH_ERR_IO;
-    if (!ftruncate(fd, (off_t)size) && !fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL))
-        err = map_page(journal, fd, size);
-    if (!err) {
-        journal->records_at = at;
-        journal->records_stride = stride;
-        journal->class_at = class_at;
-        *journal->page = (struct bh_vu_page){
-            .magic = BH_VU_JOURNAL_MAGIC,
-            .version = BH_VU_JOURNAL_VERSION,
-            .size = size,
-            .queue_count = server->dev->queue_count,
-            .next_id = 1,
-            .records_at = at,
-            .records_stride = stride,
-            .class_at = class_at,
-            .class_size = lasting_size(server->dev),
-        };
-        if (journal->keeper->ops->put(journal->keeper, STATE_NAME, fd)) {
-            bh_vu_say(server,
-                      "the service manager keeps nothing for us: connections will not outlive this process");
-            journal->keeper = NULL;
-        }
+    journal->records_at = at;
+    journal->records_stride = stride;
+    journal->class_at = class_at;
+    *journal->page = (struct bh_vu_page){
+        .magic = BH_VU_JOURNAL_MAGIC,
+        .version = BH_VU_JOURNAL_VERSION,
+        .size = size,
+        .queue_count = server->dev->queue_count,
+        .next_id = 1,
+        .records_at = at,
+        .records_stride = stride,
+        .class_at = class_at,
+        .class_size = lasting_size(server->dev),
+    };
+    journal->state_name = state_names[0];
+    if (journal->keeper->ops->put(journal->keeper, journal->state_name, fd)) {
+        bh_vu_say(server,
+                  "the service manager keeps nothing for us: connections will not outlive this process");
+        journal->keeper = NULL;
     }
     close(fd);
-    return err;
+    return BH_OK;
 }
 
 int bh_vu_journal_open(struct bh_vhost_user *server)
 {
     struct bh_vu_journal *journal = &server->journal;
     const char *why = NULL;
-    int fd;
+    int fd, other;
+    unsigned name = 0;
     if (!journal->keeper)
         return map_page(journal, -1, sizeof(*journal->page));
-    fd = bh_keeper_take(journal->keeper, STATE_NAME);
+    fd = bh_keeper_take(journal->keeper, state_names[0]);
+    other = bh_keeper_take(journal->keeper, state_names[1]);
+    if (fd < 0) {
+        fd = other;
+        name = 1;
+    } else if (other >= 0) { /* killed between a copy's put and the drop: they are the same */
+        journal->keeper->ops->drop(journal->keeper, state_names[1]);
+        close(other);
+    }
     if (fd >= 0) {
-        why = map_former(server, fd);
+        why = copy_former(server, fd, name);
         close(fd);
         if (!why) {
             journal->resumable = bh_vu_journal_now(journal)->flags & BH_VU_IMAGE_SERVING;
             take_kept(journal, journal->resumable);
             return BH_OK;
         }
-        journal->keeper->ops->drop(journal->keeper, STATE_NAME);
+        journal->keeper->ops->drop(journal->keeper, state_names[name]);
         bh_vu_say(server, "the state that a former process left is of no use: %s", why);
     }
     take_kept(journal, false);
@@ -402,6 +466,6 @@ void bh_vu_journal_close(struct bh_vhost_user *server)
     while (journal->kept_count)
         drop_at(journal, journal->kept_count - 1);
     if (journal->keeper)
-        journal->keeper->ops->drop(journal->keeper, STATE_NAME);
+        journal->keeper->ops->drop(journal->keeper, journal->state_name);
     unmap_page(journal);
 }

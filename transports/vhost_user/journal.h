@@ -21,7 +21,7 @@
  *
  *   Without a keeper the same road is gone in memory of our own, and nothing is put or captured.
  *
- * What a successor finds is outside data: resume.c copies it and checks it. While it runs, what is read here again (a
+ * What a successor finds is outside data: it goes on from a copy, in a file of its own, and checks that. While it runs, what is read here again (a
  * count, an index) is brought within bounds at each use.
  *
  * Threading: the loop's thread.   Ownership: the mapping and the duplicates in `kept` are the journal's.
@@ -144,7 +144,8 @@ struct bh_vu_journal {
     struct bh_keeper *keeper; /* NULL: nobody keeps anything */
     struct bh_vu_page *page;
     size_t page_size;
-    uint64_t records_at; /* as page has them, checked */
+    const char *state_name; /* under which its file is kept */
+    uint64_t records_at;    /* as page has them, checked */
     uint32_t records_stride;
     bool spoilt;    /* the keeper failed: this connection cannot be gone on with */
     bool former;    /* a former process has laid the page */
