@@ -5,12 +5,14 @@
  *     bulkhead-pages man              bulkhead.1
  *     bulkhead-pages man-CLASS        bulkhead-CLASS.1
  *     bulkhead-pages man-switch       bulkhead-switch.1
+ *     bulkhead-pages man-conform      bulkhead-conform.1
  *     bulkhead-pages completion       the bash completion of bulkhead, of every bulkhead-CLASS and of bulkhead-switch
  */
 #include "cli/plan_classes.h"
 #include "cli/verb.h"
 #include "devices/net/switch_options.h"
 #include "programs/device.h"
+#include "tests/conformance/options.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -135,8 +137,8 @@ static void man_bulkhead(void)
            ".SH SEE ALSO\n");
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
-            printf("%s.BR bulkhead\\-%s (1)", class == bh_plan_classes ? "" : ",\n", class->name);
-    printf(",\n.BR bulkhead\\-switch (1)\n");
+            printf(".BR bulkhead\\-%s (1),\n", class->name);
+    printf(".BR bulkhead\\-switch (1),\n.BR bulkhead\\-conform (1)\n");
 }
 
 static int man_class(const char *name)
@@ -183,6 +185,19 @@ static void man_switch(void)
     printf(".SH SEE ALSO\n.BR bulkhead (1),\n.BR bulkhead\\-net (1)\n");
 }
 
+static void man_conform(void)
+{
+    const struct bh_verb *verb = bh_verb_find("conform");
+    put_title("bulkhead-conform", "judge a vhost-user back-end by the virtio specification");
+    printf(".SH SYNOPSIS\n.B bulkhead conform\n");
+    put(verb->words);
+    printf("\n.SH DESCRIPTION\n");
+    put(verb->text);
+    printf("\n.SH OPTIONS\n");
+    put_table(conf_options);
+    printf(".SH SEE ALSO\n.BR bulkhead (1)\n");
+}
+
 /* --- completion -------------------------------------------------------------------------------------------- */
 
 /* "--name=" wants a value, "--name" none. */
@@ -214,6 +229,7 @@ static void completion(void)
            "_bulkhead_value() {\n    local option=$1 value=$2\n    case $option in\n");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
         complete_values((*verb)->options);
+    complete_values(conf_options);
     complete_values(bh_device_process_options);
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
@@ -222,7 +238,7 @@ static void completion(void)
     printf("    esac\n}\n\n_bulkhead_words() {\n    case $1 in\n");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++) {
         printf("    %s) echo \"", (*verb)->name);
-        complete_table((*verb)->options);
+        complete_table(strcmp((*verb)->name, "conform") ? (*verb)->options : conf_options);
         for (const struct bh_class_verb *of_class = (*verb)->class ? (*verb)->class->verbs : NULL;
              of_class && of_class->name; of_class++)
             complete_table(of_class->arguments);
@@ -293,6 +309,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "man"))
         man_bulkhead();
+    else if (argc == 2 && !strcmp(argv[1], "man-conform"))
+        man_conform();
     else if (argc == 2 && !strcmp(argv[1], "completion"))
         completion();
     else if (argc == 2 && !strcmp(argv[1], "man-switch"))

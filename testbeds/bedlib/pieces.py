@@ -204,6 +204,10 @@ PIECES = {
                          _programs(("bin/socat",)), closure=True),
     "socat-host": Piece("the same for User-mode Linux", "trixie", "host", ("socat",),
                         _programs(("bin/socat",)), closure=True),
+    "qemu-storage-daemon": Piece("QEMU 11's storage daemon and its libraries as a small root, for the conformance suite",
+                                 "sid", "host", ("qemu-utils",), _programs(("bin/qemu-storage-daemon",)), closure=True),
+    "vhost-device-vsock": Piece("rust-vmm's vhost-device-vsock likewise", "sid", "host", ("vhost-device-vsock",),
+                                _programs(("bin/vhost-device-vsock",)), closure=True),
     "patchelf": Piece("patchelf, where the system has none", "bookworm", "host", ("patchelf",),
                       _file("usr/bin/patchelf", "usr/bin/patchelf", 0o755)),
     "uml": Piece("User-mode Linux with its own libc: linux.uml, modules/RELEASE/*.ko", "sid", "host",
@@ -235,3 +239,11 @@ def version(name):
     """The package versions a present piece was made of, for reports."""
     recipe = json.loads((cache.root() / name / cache.RECIPE).read_text())
     return {re.sub(r"_.*", "", file): file.split("_")[1].replace("%3a", ":") for file in recipe["packages"]}
+
+
+def command(name, program):
+    """The words that start a program of a piece that is a small root for this machine, on the libraries in it."""
+    folder, architecture = get(name), debian.host_architecture()
+    place = "lib64" if architecture == "amd64" else "lib"
+    return [folder / place / debian.LOADERS[architecture], "--library-path", folder / "lib" / debian.TRIPLETS[architecture],
+            folder / "usr" / program]

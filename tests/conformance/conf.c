@@ -101,7 +101,7 @@ void conf_submit(struct conf *conf, unsigned index, const struct bh_drv_buf *buf
 }
 
 /* As a driver waits: ask for a notification, look again, sleep until one comes. */
-static bool wait_used(struct conf *conf, unsigned index, int ms, void **token, uint32_t *len)
+bool conf_comes(struct conf *conf, unsigned index, int ms, void **token, uint32_t *len)
 {
     struct bh_drv_ring *ring = &conf->queue[index].ring;
     uint32_t before = conf->side->ops->notifications(conf->side, index);
@@ -138,7 +138,7 @@ void *conf_wait(struct conf *conf, unsigned index, uint32_t *len)
     uint32_t used_len;
     void *token = NULL;
 
-    if (!wait_used(conf, index, conf->patience_ms, &token, len ? len : &used_len))
+    if (!conf_comes(conf, index, conf->patience_ms, &token, len ? len : &used_len))
         conf_fail(conf, "queue %u: nothing was used in %d ms", index, conf->patience_ms);
     return token;
 }
@@ -148,7 +148,7 @@ void conf_quiet(struct conf *conf, unsigned index, int ms)
     uint32_t len;
     void *token;
 
-    if (wait_used(conf, index, ms, &token, &len))
+    if (conf_comes(conf, index, ms, &token, &len))
         conf_fail(conf, "queue %u: a buffer was used that must not be", index);
 }
 

@@ -66,6 +66,8 @@ struct conf_plan {
     uint64_t sim_seed;      /* pipe only: guest memory is simulated; 0: simply mapped */
     const char *scratch;    /* a file that an option of the class names; NULL: none */
     const char *connect;    /* vhost-user: where a device process listens; NULL: `program` is started */
+    const char *host_path;  /* vsock: the host's side; NULL: not known */
+    int reconnect_ms;       /* how long the process may take to listen again */
     const char *program;    /* the device program to be executed; vhost-user only */
     bool in_band;           /* kicks and calls are messages; vhost-user only */
 };
@@ -139,6 +141,8 @@ void conf_submit(struct conf *conf, unsigned index, const struct bh_drv_buf *buf
                  unsigned in_count, void *token);
 /* The next used buffer of a queue: its token, its used length. Fails when none comes. */
 void *conf_wait(struct conf *conf, unsigned index, uint32_t *len);
+/* The same where it may be that none comes within `ms`. */
+bool conf_comes(struct conf *conf, unsigned index, int ms, void **token, uint32_t *len);
 /* Nothing must be used within `ms`. */
 void conf_quiet(struct conf *conf, unsigned index, int ms);
 /*

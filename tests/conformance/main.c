@@ -21,7 +21,8 @@
 enum { EXIT_CONFORMS, EXIT_FAILURES, EXIT_USAGE };
 
 static const struct conf_class *const classes[] = {
-    &conf_rng, &conf_blk, &conf_console, &conf_net, &conf_vsock,
+    [CONF_BLK] = &conf_blk, [CONF_CONSOLE] = &conf_console, [CONF_NET] = &conf_net,
+    [CONF_RNG] = &conf_rng, [CONF_VSOCK] = &conf_vsock,
 };
 
 struct feature_set {
@@ -83,7 +84,7 @@ static void close_device(struct conf *conf)
 /* One case on one fresh device. */
 static void run_case(struct run *run, bool packed, const struct feature_set *set, const struct conf_case *one)
 {
-    struct conf conf = {.plan = &run->plan, .class = run->class, .patience_ms = 5000};
+    struct conf conf = {.plan = &run->plan, .class = run->class, .patience_ms = (int)run->options.patience};
     struct conf_result result = {.ring = packed ? "packed" : "split",
                                  .features = set->name,
                                  .name = one->name,
@@ -102,6 +103,7 @@ static void run_case(struct run *run, bool packed, const struct feature_set *set
         conf_report_add(&run->report, &result);
         return;
     }
+    run->plan.reconnect_ms = conf.patience_ms;
     if (setjmp(conf.leave) == 0)
         one->run(&conf);
     else if (conf.skipped)
@@ -187,7 +189,7 @@ static int make_scratch(struct run *run)
     if (fd >= 0 && strcmp(bytes, "name") == 0)
         unlink(scratch_path); /* a socket that the device itself makes */
     if (fd >= 0) {
-        run->plan.scratch = scratch_path;
+        run->plan.scratch = run->plan.host_path = scratch_path;
         close(fd);
     }
     if (!made)
@@ -224,14 +226,11 @@ static int take_class_options(struct run *run, int count, char **words)
 static int choose(struct run *run)
 {
     const struct conf_options *options = &run->options;
-    for (unsigned i = 0; options->class_name && i < BH_COUNT(classes); i++)
-        if (strcmp(classes[i]->name, options->class_name) == 0)
-            run->class = classes[i];
-    if (!run->class) {
-        bh_error(NULL, NULL, "say --class=rng, blk, console or net", "there are cases for no class \"%s\"",
-                 options->class_name ? options->class_name : "");
+    if (options->class == CONF_CLASS_NONE) {
+        bh_error(NULL, NULL, "say --class=blk, console, net, rng or vsock", "which class is to be judged?");
         return BH_ERR_INVAL;
     }
+    run->class = classes[options->class];
     if (!options->list && (options->socket_path != NULL) + (options->program != NULL) + options->pipe != 1) {
         bh_error(NULL, NULL, "say --socket-path=PATH",
                  "one device is to be judged: a socket's, a program's, or ours");
@@ -239,6 +238,7 @@ static int choose(struct run *run)
     }
     run->plan.hosted = run->class->hosted;
     run->plan.connect = options->socket_path;
+    run->plan.host_path = options->host_path;
     run->plan.program = options->program;
     run->plan.in_band = options->in_band;
     run->plan.sim_seed = options->sim_seed;
@@ -278,7 +278,7 @@ static int judge(struct run *run)
 
 int main(int argc, char **argv)
 {
-    struct run run = {0};
+    struct run run = {.options = {.class = CONF_CLASS_NONE}};
     const struct bh_option_set sets[] = {{conf_options, &run.options, NULL}, {NULL, NULL, NULL}};
     int rest, status = EXIT_USAGE;
 

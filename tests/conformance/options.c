@@ -6,19 +6,27 @@
 
 #define AT(member) offsetof(struct conf_options, member)
 
+static const char *const class_words[] = {"blk", "console", "net", "rng", "vsock", NULL};
 static const char *const ring_words[] = {"both", "split", "packed", NULL};
 static const char *const part_words[] = {"all", "common", "ring", "class", NULL};
 
 const struct bh_option conf_options[] = {
     {.name = "class",
-     .type = BH_OPT_STRING,
-     .offset = AT(class_name),
+     .type = BH_OPT_ENUM,
+     .offset = AT(class),
+     .values = class_words,
      .arg = "CLASS",
-     .help = "The device's class: rng, blk, console, net"},
+     .help = "The device's class"},
     {.name = "socket-path",
      .type = BH_OPT_PATH,
      .offset = AT(socket_path),
      .help = "Judge the back-end that listens on this Unix socket; each case connects anew"},
+    {.name = "host-path",
+     .type = BH_OPT_PATH,
+     .offset = AT(host_path),
+     .help =
+         "With --socket-path and vsock: the Unix socket of the back-end's host side, so that a connection of "
+         "the guest to port N ends at PATH_N. Without it the cases that need a connection are skipped"},
     {.name = "exec",
      .type = BH_OPT_PATH,
      .offset = AT(program),
@@ -56,6 +64,14 @@ const struct bh_option conf_options[] = {
      .def = "all",
      .help = "Cases of every device, of malformed rings, of the class"},
     {.name = "case", .type = BH_OPT_STRING, .offset = AT(only_case), .arg = "NAME", .help = "Only this case"},
+    {.name = "patience",
+     .type = BH_OPT_UINT,
+     .offset = AT(patience),
+     .unit = "ms",
+     .min = 10,
+     .max = 60000,
+     .def = "5000",
+     .help = "How long an answer may take"},
     {.name = "scratch",
      .type = BH_OPT_STRING,
      .offset = AT(scratch),

@@ -257,30 +257,57 @@ static int connect_to(const char *path)
     return -1;
 }
 
-int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side)
+/* A connection, and the guest's memory on it. */
+static int open_front(const struct conf_plan *plan, struct bh_drv_guest *guest, struct vhost_side *v)
 {
-    struct vhost_side *v = calloc(1, sizeof(*v));
-    int fd, err;
+    const int fd = plan->connect ? connect_to(plan->connect) : start_program(plan, &v->child);
+    int err;
 
-    if (!v)
-        return BH_ERR_NOMEM;
-    fd = plan->connect ? connect_to(plan->connect) : start_program(plan, &v->child);
-    if (fd < 0) {
-        err = plan->connect ? errno : 0;
-        free(v);
-        errno = err;
+    if (fd < 0)
         return plan->connect ? BH_ERR_NOENT : BH_ERR_IO;
-    }
     err = bh_vhost_front_init(&v->front, fd, plan->in_band, ANSWER_MS);
     if (!err) {
         err = bh_vhost_front_share(&v->front, guest);
         if (err)
             bh_vhost_front_close(&v->front);
     }
+    return err;
+}
+
+/*
+ * Some lay their socket anew for each connection: for a moment nobody listens, or who still does hangs up. That is a
+ * matter of the program, not of the device.
+ */
+static int open_front_again(const struct conf_plan *plan, struct bh_drv_guest *guest, struct vhost_side *v)
+{
+    int err = open_front(plan, guest, v);
+
+    for (int waited = 0; plan->connect && waited < plan->reconnect_ms; waited += 5) {
+        struct timespec moment = {0, 5000000};
+
+        if (err != BH_ERR_NOENT && err != BH_ERR_CLOSED)
+            break;
+        nanosleep(&moment, NULL);
+        err = open_front(plan, guest, v);
+    }
+    return err;
+}
+
+int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, struct conf_side **side)
+{
+    struct vhost_side *v = calloc(1, sizeof(*v));
+    int err;
+
+    if (!v)
+        return BH_ERR_NOMEM;
+    err = open_front_again(plan, guest, v);
     if (err) {
+        const int why = errno;
+
         if (v->child > 0)
             end_child(v->child);
         free(v);
+        errno = why;
         return err;
     }
     v->side = (struct conf_side){.ops = &vhost_side_ops, .guest = guest, .queue_count = v->front.queue_count};
