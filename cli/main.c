@@ -9,24 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VERBS_MAX = 64 };
-
-static int no_such_verb(const char *word)
-{
-    const char *names[VERBS_MAX];
-    char hint[80] = "`bulkhead help` lists the verbs";
-    size_t count = 0;
-    while (bh_verbs[count] && count < VERBS_MAX) {
-        names[count] = bh_verbs[count]->name;
-        count++;
-    }
-    const char *near = bh_did_you_mean(word, names, count);
-    if (near)
-        snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
-    bh_error(NULL, NULL, hint, "there is no verb \"%s\"", word);
-    return BH_EXIT_USAGE;
-}
-
 /* "--help" anywhere before "--": nobody who types it wants the verb to run. */
 static bool help_asked(int argc, char **argv)
 {
@@ -51,13 +33,13 @@ int main(int argc, char **argv)
         bh_help_all(STDOUT_FILENO);
         return BH_EXIT_OK;
     }
-    if (!strcmp(argv[1], "--version")) {
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
         printf("bulkhead %s\n", BH_VERSION);
         return BH_EXIT_OK;
     }
     const struct bh_verb *verb = bh_verb_find(argv[1]);
     if (!verb)
-        return no_such_verb(argv[1]);
+        return bh_verb_unknown(argv[1]);
     if (verb->options && help_asked(argc - 1, argv + 1)) {
         bh_help_verb(verb, STDOUT_FILENO);
         return BH_EXIT_OK;

@@ -40,6 +40,8 @@ extern const struct bh_verb *const bh_verbs[];
 
 /* NULL when there is none of that name. */
 const struct bh_verb *bh_verb_find(const char *name);
+/* Says that there is none, and which one may have been meant. Returns BH_EXIT_USAGE. */
+int bh_verb_unknown(const char *word);
 
 /*
  * Read a verb's options into `target` (a zeroed struct) and its other words, which may stand between the options,

@@ -100,10 +100,15 @@ static int print_capabilities(const struct bh_hosted_class *class)
 
 static int print_help(const struct process *process, const struct bh_option_set *sets)
 {
-    dprintf(STDOUT_FILENO,
-            "usage: %s --socket-path=PATH | --fd=FD | --connect=PATH [--option=value...]\n\n"
-            "A virtio-%s device for vhost-user front-ends: %s.\n\n",
-            process->tag, process->class->name, process->class->summary);
+    char text[256];
+    snprintf(text, sizeof(text),
+             "usage: %s --socket-path=PATH | --fd=FD | --connect=PATH [--option=value...]", process->tag);
+    bh_help_text(STDOUT_FILENO, text, 0, 7);
+    snprintf(text, sizeof(text), "A virtio-%s device for vhost-user front-ends: %s.", process->class->name,
+             process->class->summary);
+    dprintf(STDOUT_FILENO, "\n");
+    bh_help_text(STDOUT_FILENO, text, 0, 0);
+    dprintf(STDOUT_FILENO, "\n");
     bh_options_help(sets, STDOUT_FILENO);
     return BH_DEVICE_EXIT_OK;
 }

@@ -222,6 +222,37 @@ static void the_command_line_refuses(void **state)
     assert_int_equal(parse(bed, 2, negated, &next), BH_ERR_NOENT);
 }
 
+/* What the function wrote, which fits into a pipe. */
+static void help_text(char text[4096], const char *source, size_t at, size_t indent)
+{
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    bh_help_text(fds[1], source, at, indent);
+    close(fds[1]);
+    const ssize_t got = read(fds[0], text, 4095);
+    close(fds[0]);
+    assert_true(got > 0);
+    text[got] = '\0';
+}
+
+static void help_is_wrapped_at_80_and_keeps_its_paragraphs(void **state)
+{
+    static const char word_of_40[] = "0123456789012345678901234567890123456789";
+    char text[4096], source[256];
+    snprintf(source, sizeof(source), "%s %.39s", word_of_40, word_of_40); /* 80 in all */
+    help_text(text, source, 0, 0);
+    assert_int_equal(strcspn(text, "\n"), 80);
+    help_text(text, source, 1, 3);
+    assert_int_equal(strcspn(text, "\n"), 40);
+    assert_int_equal(strncmp(text + 40, "\n   0123", 8), 0);
+    help_text(text, "one\ntwo  three\n\nfour\n", 0, 2);
+    assert_string_equal(text, "one two three\n\n  four\n");
+    snprintf(source, sizeof(source), "a %s%s%s b", word_of_40, word_of_40, word_of_40);
+    help_text(text, source, 0, 0); /* a word that fits nowhere stands alone */
+    assert_int_equal(strncmp(text, "a\n01", 4), 0);
+    assert_string_equal(text + 2 + 120, "\nb\n");
+}
+
 static void help_shows_every_option(void **state)
 {
     struct bed *bed = *state;
@@ -238,7 +269,7 @@ static void help_shows_every_option(void **state)
     text[got] = '\0';
     for (const struct bh_option *option = table; option->name; option++)
         assert_non_null(strstr(text, option->name));
-    assert_non_null(strstr(text, "  --queue-size=N              slots of each queue, in requests [256]\n"));
+    assert_non_null(strstr(text, "  --queue-size=N            slots of each queue, in requests [256]\n"));
     assert_non_null(strstr(text, "host cache: none, writeback [writeback]\n"));
     assert_non_null(strstr(text, "the image (required)\n"));
 }
@@ -252,6 +283,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unknown_name_gets_the_nearest_one, setup, teardown),
         cmocka_unit_test_setup_teardown(the_command_line_has_its_forms, setup, teardown),
         cmocka_unit_test_setup_teardown(the_command_line_refuses, setup, teardown),
+        cmocka_unit_test(help_is_wrapped_at_80_and_keeps_its_paragraphs),
         cmocka_unit_test_setup_teardown(help_shows_every_option, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

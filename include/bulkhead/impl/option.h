@@ -82,7 +82,13 @@ struct bh_option_set {
 int bh_options_parse(const struct bh_option_set *sets, int argc, char **argv, int *next,
                      struct bh_diag_sink *sink) BH_MUST_USE;
 
-/* The help text of the tables, aligned, on fd; as `--help` prints it. */
+/*
+ * Text on fd for a person, its words wrapped at the width of the terminal (80 where there is none) and ended by a newline.
+ * `at` is the column where it begins, further lines begin at `indent`. An empty line of it stays one, every other newline
+ * is a blank.
+ */
+void bh_help_text(int fd, const char *text, size_t at, size_t indent);
+/* The help text of the tables, aligned and wrapped, on fd; as `--help` prints it. */
 void bh_options_help(const struct bh_option_set *sets, int fd);
 
 /* The nearest name to a misspelt one by edit distance, or NULL when none is near. Also for verbs and
