@@ -72,12 +72,6 @@ bool bh_fd_store_remove(struct bh_fd_store *store, const char *name)
     return true;
 }
 
-int bh_fd_store_find(const struct bh_fd_store *store, const char *name)
-{
-    const struct bh_fd_store_entry *entry = find(store, name);
-    return entry ? entry->fd : -1;
-}
-
 void bh_fd_store_clear(struct bh_fd_store *store)
 {
     for (size_t i = 0; i < store->count; i++) {

@@ -37,8 +37,6 @@ struct bh_fd_store {
 int bh_fd_store_put(struct bh_fd_store *store, const char *name, int fd) BH_MUST_USE;
 /* Close what has that name. False: nothing has. */
 bool bh_fd_store_remove(struct bh_fd_store *store, const char *name);
-/* The fd, still the store's; -1: none. */
-int bh_fd_store_find(const struct bh_fd_store *store, const char *name);
 /* Close what a process left: were it a TCP socket that lingers, close() alone would wait for the socket's peer. */
 void bh_fd_store_close(int fd);
 /* Close everything. An empty store has nothing to free. */

@@ -143,7 +143,6 @@ void notify_close(struct unit *unit);
 /* --- console.c --- */
 int console_open(struct unit *unit);
 void console_close(struct console *console);
-void console_detach(struct client *client);
 /* The domain has ended and stays so: nobody waits at its consoles for what will not come. */
 void console_end(struct unit *domain);
 void console_attach(struct console *console, struct client *client);

@@ -52,7 +52,7 @@ static bool forget_one(struct bh_vsock_host *host)
         call = call->next;
     if (!call)
         return false;
-    host->counters.forgotten++;
+    host->setup.counters->forgotten++;
     bh_vsock_call_free(call);
     return true;
 }
@@ -64,7 +64,7 @@ struct bh_vsock_call *bh_vsock_call_new(struct bh_vsock_host *host, uint32_t pee
     if (host->call_count < host->setup.conn_max || forget_one(host))
         call = calloc(1, sizeof(*call));
     if (!call) {
-        host->counters.no_room++;
+        host->setup.counters->no_room++;
         return NULL;
     }
     call->host = host;
@@ -183,7 +183,7 @@ static int dial(struct bh_vsock_call *call)
     }
     if (fd < 0)
         return fd;
-    call->host->counters.dials++;
+    call->host->setup.counters->dials++;
     if (!bh_vsock_call_watch(call, fd, connecting ? BH_LOOP_WRITE : 0))
         return BH_ERR_IO;
     if (!connecting)
@@ -262,7 +262,7 @@ static int op_connect(struct bh_vsock_port *port, struct bh_vsock_conn *conn)
     const bool seqpacket = conn->type == VIRTIO_VSOCK_TYPE_SEQPACKET;
 
     if (!to_host && !is_peer(host, conn->peer_cid)) {
-        host->counters.not_allowed++;
+        host->setup.counters->not_allowed++;
         return BH_ERR_ACCESS;
     }
     struct bh_vsock_call *call =
@@ -379,14 +379,4 @@ void bh_vsock_port_host_destroy(struct bh_vsock_port *port)
         bh_vsock_call_free(call);
     }
     free(host);
-}
-
-const struct bh_vsock_host_counters *bh_vsock_port_host_counters(const struct bh_vsock_port *port)
-{
-    return &BH_CONTAINER(port, const struct bh_vsock_host, port)->counters;
-}
-
-uint32_t bh_vsock_port_host_socket_count(const struct bh_vsock_port *port)
-{
-    return BH_CONTAINER(port, const struct bh_vsock_host, port)->call_count;
 }

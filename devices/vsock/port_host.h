@@ -56,7 +56,6 @@ struct bh_vsock_host {
     uint32_t call_count, deliver_count;
     uint32_t next_port; /* of the host's side of connections to the guest */
     struct bh_loop_timer tick, pause;
-    struct bh_vsock_host_counters counters;
 };
 
 /* port_host.c. A call without a socket (fd -1), or NULL: no room, no memory. */

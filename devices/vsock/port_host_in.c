@@ -92,7 +92,7 @@ void bh_vsock_call_hello(struct bh_vsock_call *call)
     if (got == 0)
         return;
     if (got < 0 || bh_vsock_hello_parse(call->line, call->line_len, sibling, &hello) != BH_OK) {
-        call->host->counters.bad_hello++;
+        call->host->setup.counters->bad_hello++;
         bh_vsock_call_free(call);
         return;
     }
@@ -104,7 +104,7 @@ static void hello_late(struct bh_loop_timer *timer)
 {
     struct bh_vsock_call *call = BH_LOOP_OWNER(timer, struct bh_vsock_call, timer);
 
-    call->host->counters.bad_hello++;
+    call->host->setup.counters->bad_hello++;
     bh_vsock_call_free(call);
 }
 
@@ -123,7 +123,7 @@ static void take(struct bh_vsock_listener *listener, int fd)
     struct bh_vsock_host *host = listener->host;
     struct bh_vsock_call *call = bh_vsock_call_new(host, listener->peer_cid, listener->type);
 
-    host->counters.accepted++;
+    host->setup.counters->accepted++;
     if (!call) {
         close(fd);
         return;

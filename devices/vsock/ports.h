@@ -12,7 +12,16 @@
 #include <bulkhead/impl/diag.h>
 #include <bulkhead/impl/loop.h>
 
-/* Strings and arrays outlive the port. */
+struct bh_vsock_host_counters {
+    uint64_t accepted;    /* sockets that came in */
+    uint64_t bad_hello;   /* of those, closed as they said something else, or nothing in time */
+    uint64_t no_room;     /* turned away: too many */
+    uint64_t forgotten;   /* dropped with something undelivered, to make room */
+    uint64_t dials;       /* sockets made for the guest */
+    uint64_t not_allowed; /* the guest asked for a CID that is no peer */
+};
+
+/* What is pointed at outlives the port. */
 struct bh_vsock_host_setup {
     /*
      * PATH: programs of the host connect to it, say CONNECT and a port, and are led to the guest; PATH.seqpacket likewise
@@ -34,6 +43,7 @@ struct bh_vsock_host_setup {
     uint32_t forward_cid;
     const uint32_t *forward_ports; /* of the host's: they lead to the guest's port of that number */
     size_t forward_port_count;
+    struct bh_vsock_host_counters *counters; /* the port counts there */
 };
 
 enum { BH_VSOCK_PEERS_MAX = 256, BH_VSOCK_PAIR_MAX = 24 }; /* siblings of a device; bytes of a pair's name */
@@ -46,17 +56,5 @@ int bh_vsock_port_host_create(struct bh_loop *loop, const struct bh_vsock_host_s
                               struct bh_diag_sink *sink, struct bh_vsock_port **port) BH_MUST_USE;
 /* The device is quiet. */
 void bh_vsock_port_host_destroy(struct bh_vsock_port *port);
-
-struct bh_vsock_host_counters {
-    uint64_t accepted;    /* sockets that came in */
-    uint64_t bad_hello;   /* of those, closed as they said something else, or nothing in time */
-    uint64_t no_room;     /* turned away: too many */
-    uint64_t forgotten;   /* dropped with something undelivered, to make room */
-    uint64_t dials;       /* sockets made for the guest */
-    uint64_t not_allowed; /* the guest asked for a CID that is no peer */
-};
-const struct bh_vsock_host_counters *bh_vsock_port_host_counters(const struct bh_vsock_port *port);
-/* Sockets of connections, now. */
-uint32_t bh_vsock_port_host_socket_count(const struct bh_vsock_port *port);
 
 #endif

@@ -21,6 +21,7 @@ struct vsock_host {
     struct bh_hosted hosted;
     struct bh_vsock vsock;
     struct bh_vsock_port *port;
+    struct bh_vsock_host_counters counters; /* the port's */
     struct bh_vsock_memory memory;
     uint32_t *peers, *forward_ports;
     void *queue_blocks[BH_VSOCK_QUEUES];
@@ -150,6 +151,7 @@ static int create_port(struct vsock_host *host, struct bh_loop *loop, const stru
         .forward_cid = (uint32_t)v->forward_cid,
         .forward_ports = host->forward_ports,
         .forward_port_count = v->forward_listen.count,
+        .counters = &host->counters,
     };
     return bh_vsock_port_host_create(loop, &setup, sink, &host->port);
 }
@@ -205,6 +207,8 @@ static void destroy(struct bh_hosted *hosted)
 static const char *const capabilities[] = {NULL};
 
 #define COUNTER(member) BH_CLASS_COUNTER(struct bh_vsock, counters.member)
+#define PORT_COUNTER(member)                                                                                 \
+    (offsetof(struct vsock_host, counters.member) - offsetof(struct vsock_host, vsock.dev))
 static const struct bh_class_counter counters[] = {
     {"opened_by_guest", COUNTER(opened_by_guest), "connections that the guest made"},
     {"opened_by_peer", COUNTER(opened_by_peer), "connections that the guest was asked for"},
@@ -222,6 +226,13 @@ static const struct bh_class_counter counters[] = {
     {"protocol", COUNTER(protocol), "connections reset since the guest broke the protocol"},
     {"credit_overrun", COUNTER(credit_overrun), "of those: it sent more than there was room for"},
     {"held", COUNTER(held), "times the guest's packets waited for its receive buffers"},
+    {"sockets_accepted", PORT_COUNTER(accepted), "sockets of the host and of siblings that came in"},
+    {"sockets_dialled", PORT_COUNTER(dials), "sockets made for connections of the guest"},
+    {"sockets_unclear", PORT_COUNTER(bad_hello),
+     "of those that came in: closed as they did not say where to"},
+    {"sockets_full", PORT_COUNTER(no_room), "sockets turned away: connections-max others were there"},
+    {"sockets_forgotten", PORT_COUNTER(forgotten), "sockets dropped to make room, with data on its way"},
+    {"not_allowed", PORT_COUNTER(not_allowed), "connections that the guest asked of a CID that is no peer"},
     {.name = NULL},
 };
 

@@ -8,7 +8,7 @@
  * Input: one byte of set-up, then steps, each an opcode byte and what it takes; it ends with the input.
  */
 #include "devices/vsock/vsock.h"
-#include "devices/vsock/ports.h"
+#include "devices/vsock/port_host.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/class_rig.h"
 
@@ -40,6 +40,7 @@ struct bed {
     struct bh_loop *loop;
     struct bh_diag_sink sink;
     struct bh_vsock_port *port;
+    struct bh_vsock_host_counters counters;
     struct class_rig rig;
     struct bh_vsock vsock;
     struct bh_vsock_conn conns[CONNS];
@@ -78,7 +79,8 @@ static void bed_open(struct bed *bed, uint8_t set_up)
                                              .peers = &peer,
                                              .peer_count = 1,
                                              .guest_cid = CID,
-                                             .conn_max = CONNS};
+                                             .conn_max = CONNS,
+                                             .counters = &bed->counters};
     BH_ASSERT(bh_vsock_port_host_create(bed->loop, &host, &bed->sink, &bed->port) == BH_OK);
     bed->listeners[0] =
         bh_unix_listen(name(bed, "v_1"), SOCK_STREAM | SOCK_NONBLOCK, 4, BH_UNIX_REPLACE_STALE);
@@ -260,7 +262,8 @@ static void step(struct bed *bed)
     default: (void)bh_pipe_pump(&bed->rig.pipe, 1 + take() % 16u); break;
     }
     BH_ASSERT(bh_loop_step(bed->loop, 0) >= 0);
-    BH_ASSERT(bh_vsock_port_host_socket_count(bed->port) <= CONNS && bed->vsock.used_count <= CONNS);
+    BH_ASSERT(BH_CONTAINER(bed->port, struct bh_vsock_host, port)->call_count <= CONNS &&
+              bed->vsock.used_count <= CONNS);
     BH_ASSERT(bed->vsock.stray_count <= BH_VSOCK_STRAYS);
 }
 

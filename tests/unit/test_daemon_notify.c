@@ -117,7 +117,8 @@ static void fds_are_kept_and_dropped_in_order(void **state)
     place->keeper.keeper.ops->drop(&place->keeper.keeper, "vu-1");
     notify_drain(unit);
     assert_int_equal(unit->store.count, 1);
-    assert_true(same_file(bh_fd_store_find(&unit->store, "kept-vu-2"), ends[1]));
+    assert_string_equal(unit->store.entries[0].name, "kept-vu-2");
+    assert_true(same_file(unit->store.entries[0].fd, ends[1]));
     assert_int_equal(open_fds(), before + 1);
     assert_int_equal(place->system.units[1].store.count, 0);
     device_forget(unit);

@@ -334,6 +334,19 @@ class Program(unittest.TestCase):
             self.assertEqual(counters["transport"]["malformed"], turn)
             self.assertEqual((counters["connection"], counters["device"]["resets"]), ({}, turn))
 
+    def test_control_counts_sockets_of_a_vsock_that_say_nothing_clear(self):
+        program = next(each for each in PROGRAMS if each.name == "bulkhead-vsock")
+        path = str(Path(self.folder.name) / "host")
+        _, front_end, client = self.control(program, f"--host-path={path}")
+        features_of(front_end)
+        for turn in (1, 2):
+            with socket.socket(socket.AF_UNIX) as host:
+                host.connect(path)
+                host.sendall(b"GET / HTTP/1.1\n")
+                self.assertEqual(host.recv(64), b"")
+            counters = client.ask(op="counters")["class"]
+            self.assertEqual((counters["sockets_accepted"], counters["sockets_unclear"]), (turn, turn))
+
     def test_control_refuses_what_is_no_request_and_lives_on(self):
         for program in PROGRAMS:
             _, _, client = self.control(program)

@@ -4,7 +4,7 @@
  * readers that are slow, and what is left of it all afterwards.
  */
 #include "devices/vsock/hello.h"
-#include "devices/vsock/ports.h"
+#include "devices/vsock/port_host.h"
 #include "tests/unit/vsock_rig.h"
 
 #include <bulkhead/impl/unix_socket.h>
@@ -31,6 +31,7 @@ struct bed {
     struct bh_loop *loop;
     struct bh_diag_sink sink;
     struct bh_vsock_port *ports[2];
+    struct bh_vsock_host_counters counters[2];
     struct vsock_rig rigs[2];
     bool paired;
     unsigned count;
@@ -68,7 +69,8 @@ static struct bed *bed_new(unsigned count, bool allowed)
                                                   .peers = &peers[i],
                                                   .peer_count = allowed ? 1 : 0,
                                                   .guest_cid = 3 + i,
-                                                  .conn_max = CONNS};
+                                                  .conn_max = CONNS,
+                                                  .counters = &bed->counters[i]};
         assert_int_equal(bh_vsock_port_host_create(bed->loop, &setup, &bed->sink, &bed->ports[i]), BH_OK);
         vsock_rig_open(&bed->rigs[i], bed->ports[i], 3 + i, CONNS, 0);
         vsock_rig_give(&bed->rigs[i], RIG_BUFFERS);
@@ -103,6 +105,12 @@ static int client(struct bed *bed, const char *name, int type)
     int fd = bh_unix_connect(path_in(bed, name), type | SOCK_NONBLOCK);
     assert_true(fd >= 0);
     return fd;
+}
+
+/* Of connections, now. */
+static uint32_t socket_count(const struct bed *bed)
+{
+    return BH_CONTAINER(bed->ports[0], struct bh_vsock_host, port)->call_count;
 }
 
 static int listen_at(struct bed *bed, const char *name)
@@ -185,7 +193,7 @@ static void program_of_the_host_reaches_the_guest(void **state)
     packet = vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_SHUTDOWN);
     assert_int_equal(packet.flags, BOTH);
     guest_says(bed, 0, hdr, VIRTIO_VSOCK_OP_RST, "");
-    assert_int_equal(bh_vsock_port_host_socket_count(bed->ports[0]), 0);
+    assert_int_equal(socket_count(bed), 0);
     bed_free(bed);
 }
 
@@ -225,7 +233,7 @@ static void other_words_are_hung_up_on(void **state)
         assert_string_equal(hear(fd), "");
         close(fd);
     }
-    assert_int_equal(bh_vsock_port_host_counters(bed->ports[0])->bad_hello, BH_COUNT(words));
+    assert_int_equal(bed->counters[0].bad_hello, BH_COUNT(words));
     bed_free(bed);
 }
 
@@ -361,7 +369,7 @@ static void slow_reader_loses_nothing_even_after_the_guest_has_closed(void **sta
     }
     assert_int_equal(read_first, sent);
     assert_string_equal(hear(fd), "");
-    assert_int_equal(bh_vsock_port_host_socket_count(bed->ports[0]), 0);
+    assert_int_equal(socket_count(bed), 0);
     close(fd);
     close(listener);
     unlink(path_in(bed, "0_5000"));
@@ -517,7 +525,7 @@ static void sibling_that_refuses_or_is_not_there_is_an_rst(void **state)
     other.dst_cid = bh_le64_of(5);
     guest_says(bed, 0, other, VIRTIO_VSOCK_OP_REQUEST, "");
     assert_int_equal(vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RST).peer_cid, 5);
-    assert_int_equal(bh_vsock_port_host_counters(bed->ports[0])->not_allowed, 1);
+    assert_int_equal(bed->counters[0].not_allowed, 1);
     bed_free(bed);
 }
 
@@ -622,7 +630,7 @@ static void connections_leave_nothing_behind(void **state)
     }
     assert_int_equal(open_fds(), before);
     assert_int_equal(bed->rigs[0].vsock.used_count, 0);
-    assert_int_equal(bh_vsock_port_host_socket_count(bed->ports[0]), 0);
+    assert_int_equal(socket_count(bed), 0);
     bed_free(bed);
 }
 
@@ -639,7 +647,7 @@ static void sockets_beyond_the_limit_are_turned_away(void **state)
     for (unsigned i = 0; i < CONNS + 1; i++)
         close(fds[i]);
     turn(bed);
-    assert_int_equal(bh_vsock_port_host_socket_count(bed->ports[0]), 0);
+    assert_int_equal(socket_count(bed), 0);
     struct virtio_vsock_hdr hdr;
     close(host_connects(bed, "CONNECT 1024\n", SOCK_STREAM, &hdr));
     turn(bed);
@@ -649,14 +657,16 @@ static void sockets_beyond_the_limit_are_turned_away(void **state)
 static void path_in_use_is_said_and_a_stale_one_replaced(void **state)
 {
     struct bed *bed = bed_new(1, false);
-    const struct bh_vsock_host_setup taken = {.path = path_in(bed, "0"), .guest_cid = 9, .conn_max = 1};
+    const struct bh_vsock_host_setup taken = {
+        .path = path_in(bed, "0"), .guest_cid = 9, .conn_max = 1, .counters = &bed->counters[0]};
     struct bh_vsock_port *port;
 
     assert_int_equal(bh_vsock_port_host_create(bed->loop, &taken, &bed->sink, &port), BH_ERR_BUSY);
     int fd = listen_at(bed, "stale");
     assert_true(fd >= 0);
     close(fd);
-    const struct bh_vsock_host_setup stale = {.path = path_in(bed, "stale"), .guest_cid = 9, .conn_max = 1};
+    const struct bh_vsock_host_setup stale = {
+        .path = path_in(bed, "stale"), .guest_cid = 9, .conn_max = 1, .counters = &bed->counters[0]};
     assert_int_equal(bh_vsock_port_host_create(bed->loop, &stale, &bed->sink, &port), BH_OK);
     bh_vsock_port_host_destroy(port);
     bed_free(bed);
