@@ -13,12 +13,13 @@ enum { VERBS_MAX = 64 };
 extern const struct bh_verb bh_verb_check, bh_verb_plan;
 extern const struct bh_verb bh_verb_up, bh_verb_ps, bh_verb_console, bh_verb_logs, bh_verb_stat,
     bh_verb_restart, bh_verb_down;
-extern const struct bh_verb bh_verb_blk, bh_verb_net, bh_verb_device, bh_verb_conform, bh_verb_help;
+extern const struct bh_verb bh_verb_blk, bh_verb_net, bh_verb_device, bh_verb_conform, bh_verb_bench,
+    bh_verb_help;
 
 const struct bh_verb *const bh_verbs[] = {
-    &bh_verb_check, &bh_verb_plan,   &bh_verb_up,      &bh_verb_ps,   &bh_verb_console,
-    &bh_verb_logs,  &bh_verb_stat,   &bh_verb_restart, &bh_verb_down, &bh_verb_blk,
-    &bh_verb_net,   &bh_verb_device, &bh_verb_conform, &bh_verb_help, NULL,
+    &bh_verb_check,   &bh_verb_plan,    &bh_verb_up,   &bh_verb_ps,  &bh_verb_console, &bh_verb_logs,
+    &bh_verb_stat,    &bh_verb_restart, &bh_verb_down, &bh_verb_blk, &bh_verb_net,     &bh_verb_device,
+    &bh_verb_conform, &bh_verb_bench,   &bh_verb_help, NULL,
 };
 
 const struct bh_verb *bh_verb_find(const char *name)

@@ -43,6 +43,8 @@ struct bh_vhost_front {
  * BH_ERR_INVAL: it answered that it refuses; BH_ERR_UNSUPPORTED: the protocol feature was not negotiated.
  */
 
+/* A connection to the back-end that listens on `path`; -1: errno says why. */
+int bh_vhost_front_connect(const char *path);
 /*
  * Take over a connected socket, become the owner, agree on the protocol. The socket is closed on failure. `in_band`: kicks
  * and calls are messages, which the device process must be able to (BH_ERR_UNSUPPORTED).
@@ -55,6 +57,13 @@ int bh_vhost_front_share(struct bh_vhost_front *front, const struct bh_drv_guest
 /* Without the protocol's own bits. */
 struct bh_features bh_vhost_front_features(const struct bh_vhost_front *front);
 int bh_vhost_front_set_features(struct bh_vhost_front *front, const struct bh_features *features) BH_MUST_USE;
+/*
+ * Accept features and end negotiation, by the device's status where it has one: BH_ERR_INVAL: it does not grant
+ * FEATURES_OK.
+ */
+int bh_vhost_front_negotiate(struct bh_vhost_front *front, const struct bh_features *features) BH_MUST_USE;
+/* All queues were started: say so to a device that has a status. */
+int bh_vhost_front_driver_ok(struct bh_vhost_front *front) BH_MUST_USE;
 int bh_vhost_front_get_status(struct bh_vhost_front *front, uint8_t *status) BH_MUST_USE;
 int bh_vhost_front_set_status(struct bh_vhost_front *front, uint8_t status) BH_MUST_USE;
 /* RESET_DEVICE. */

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,22 +39,8 @@ static struct bh_features offered(struct conf_side *side)
 
 static int negotiate(struct conf_side *side, const struct bh_features *features)
 {
-    struct bh_vhost_front *front = &mine(side)->front;
-    const uint8_t before = BH_STATUS_ACKNOWLEDGE | BH_STATUS_DRIVER;
-    uint8_t status;
-    int err = bh_vhost_front_set_status(front, before);
-
     side->packed = bh_features_has(features, BH_F_RING_PACKED);
-    if (err && err != BH_ERR_UNSUPPORTED)
-        return err;
-    if (err == BH_ERR_UNSUPPORTED)
-        return bh_vhost_front_set_features(front, features);
-    err = bh_vhost_front_set_features(front, features);
-    if (!err)
-        err = bh_vhost_front_set_status(front, before | BH_STATUS_FEATURES_OK);
-    if (!err)
-        err = bh_vhost_front_get_status(front, &status);
-    return err ? err : status & BH_STATUS_FEATURES_OK ? BH_OK : BH_ERR_INVAL;
+    return bh_vhost_front_negotiate(&mine(side)->front, features);
 }
 
 static int get_status(struct conf_side *side, uint8_t *status)
@@ -98,10 +83,7 @@ static int queue_stop(struct conf_side *side, unsigned index, struct bh_virtq_st
 
 static int driver_ok(struct conf_side *side)
 {
-    int err = bh_vhost_front_set_status(&mine(side)->front, BH_STATUS_ACKNOWLEDGE | BH_STATUS_DRIVER |
-                                                                BH_STATUS_FEATURES_OK | BH_STATUS_DRIVER_OK);
-
-    return err == BH_ERR_UNSUPPORTED ? BH_OK : err;
+    return bh_vhost_front_driver_ok(&mine(side)->front);
 }
 
 /* As a VMM resets: stop the rings, then the device, where it can be told. The status is 0 when it is done. */
@@ -236,31 +218,10 @@ static int start_program(const struct conf_plan *plan, pid_t *child)
     return -1;
 }
 
-/* -1: errno says why. */
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, why;
-
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(address.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    why = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = why;
-    return -1;
-}
-
 /* A connection, and the guest's memory on it. */
 static int open_front(const struct conf_plan *plan, struct bh_drv_guest *guest, struct vhost_side *v)
 {
-    const int fd = plan->connect ? connect_to(plan->connect) : start_program(plan, &v->child);
+    const int fd = plan->connect ? bh_vhost_front_connect(plan->connect) : start_program(plan, &v->child);
     int err;
 
     if (fd < 0)

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See recipe.h.
+ */
+#include "bench/recipe.h"
+
+#include "daemon/daemon.h"
+#include "driver/vhost_front.h"
+#include "programs/device.h"
+#include <bulkhead/impl/option.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define NULL_BYTES (64ull << 30)
+
+bool bench_recipe_serves(const struct bench_recipe *recipe, const struct bench_case *one, const char **why)
+{
+    const bool blk = strcmp(one->workload->load->class_name, "blk") == 0;
+
+    *why = NULL;
+    if ((recipe->kind == BENCH_QSD || recipe->kind == BENCH_SPDK) && !blk)
+        *why = "it serves disks alone";
+    else if (recipe->kind == BENCH_QSD && one->store == BENCH_STORE_RAM)
+        *why = "it has no store in memory";
+    else if (recipe->kind == BENCH_QSD && one->packed)
+        *why = "it has no packed ring";
+    else if (recipe->kind == BENCH_TESTPMD && strcmp(one->workload->load->class_name, "net") != 0)
+        *why = "it serves networks alone";
+    return !*why;
+}
+
+static const char *file_of(const struct bench_recipe *recipe, const struct bench_case *one,
+                           const struct bench_place *place)
+{
+    return one->store == BENCH_STORE_DISK ? place->disk[recipe->number] : place->file[recipe->number];
+}
+
+static void under_callgrind(struct bench_command *command, const struct bench_place *place)
+{
+    if (!place->callgrind)
+        return;
+    bench_command_add(command, "valgrind");
+    bench_command_add(command, "--tool=callgrind");
+    bench_command_add(command, "--callgrind-out-file=%s", place->callgrind);
+}
+
+/* --- ours ---------------------------------------------------------------------------------------------------- */
+
+static void store_of_ours(struct bench_command *command, const struct bench_recipe *recipe,
+                          const struct bench_case *one, const struct bench_place *place)
+{
+    if (one->store == BENCH_STORE_NULL)
+        bench_command_add(command, "--null-size=%llu", (unsigned long long)NULL_BYTES);
+    else if (one->store == BENCH_STORE_RAM)
+        bench_command_add(command, "--ram-size=%llu", (unsigned long long)place->store_bytes);
+    else
+        bench_command_add(command, "--blk-file=%s", file_of(recipe, one, place));
+    if (one->store == BENCH_STORE_DISK)
+        bench_command_add(command, "--cache=none");
+    bench_command_add(command, "--num-queues=%u", one->queues);
+}
+
+static int open_ours(const struct bench_recipe *recipe, const struct bench_case *one,
+                     const struct bench_place *place, struct bench_backend *backend, int *fds)
+{
+    const char *class = one->workload->load->class_name;
+    struct bench_command command = {.count = 0};
+    char program[512];
+    int pair[2], err = bh_program_find(class, program, sizeof(program));
+
+    if (err)
+        return err;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        return BH_ERR_IO;
+    under_callgrind(&command, place);
+    bench_command_add(&command, "%s", program);
+    bench_command_add(&command, "--fd=3");
+    command.fd = pair[1];
+    if (strcmp(class, "blk") == 0)
+        store_of_ours(&command, recipe, one, place);
+    if (place->callgrind) {
+        bench_command_add(&command, "--sandbox=off");
+        if (bh_option_find(bh_device_process_options, "poll-us"))
+            bench_command_add(&command, "--poll-us=0");
+    }
+    if (recipe->what)
+        bench_command_add(&command, "%s", recipe->what);
+    err = bench_backend_start(backend, &command, place->backend_cpu);
+    close(pair[1]);
+    if (err)
+        close(pair[0]);
+    else
+        fds[0] = pair[0];
+    return err;
+}
+
+/* --- others -------------------------------------------------------------------------------------------------- */
+
+static void command_of_qsd(struct bench_command *command, const struct bench_recipe *recipe,
+                           const struct bench_case *one, const struct bench_place *place, const char *socket)
+{
+    bench_command_add(command, "%s", recipe->what);
+    bench_command_add(command, "--object");
+    bench_command_add(command, "iothread,id=io");
+    bench_command_add(command, "--blockdev");
+    if (one->store == BENCH_STORE_NULL)
+        bench_command_add(command, "driver=null-co,node-name=disk,read-zeroes=off,size=%llu",
+                          (unsigned long long)NULL_BYTES);
+    else
+        bench_command_add(command, "driver=file,node-name=disk,aio=io_uring,cache.direct=%s,filename=%s",
+                          one->store == BENCH_STORE_DISK ? "on" : "off", file_of(recipe, one, place));
+    bench_command_add(command, "--export");
+    bench_command_add(command,
+                      "type=vhost-user-blk,id=disk,node-name=disk,writable=on,iothread=io,num-queues=%u,"
+                      "addr.type=unix,addr.path=%s",
+                      one->queues, socket);
+}
+
+/* SPDK's vhost makes its devices from a file of JSON-RPC calls. */
+static int configure_spdk(const char *path, const struct bench_recipe *recipe, const struct bench_case *one,
+                          const struct bench_place *place)
+{
+    FILE *file = fopen(path, "we");
+    const unsigned long long bytes = one->store == BENCH_STORE_NULL ? NULL_BYTES : place->store_bytes;
+
+    if (!file)
+        return BH_ERR_IO;
+    fprintf(file, "{\"subsystems\": [{\"subsystem\": \"bdev\", \"config\": [{\"method\": ");
+    if (one->store == BENCH_STORE_NULL || one->store == BENCH_STORE_RAM)
+        fprintf(
+            file,
+            "\"bdev_%s_create\", \"params\": {\"name\": \"disk\", \"num_blocks\": %llu, \"block_size\": 512}",
+            one->store == BENCH_STORE_NULL ? "null" : "malloc", bytes / 512);
+    else
+        fprintf(file,
+                "\"bdev_uring_create\", \"params\": {\"name\": \"disk\", \"filename\": \"%s\", "
+                "\"block_size\": 512}",
+                file_of(recipe, one, place));
+    fprintf(file,
+            "}]}, {\"subsystem\": \"vhost_blk\", \"config\": [{\"method\": \"vhost_create_blk_controller\", "
+            "\"params\": {\"ctrlr\": \"disk\", \"dev_name\": \"disk\"}}]}]}\n");
+    return fclose(file) ? BH_ERR_IO : BH_OK;
+}
+
+static int command_of_spdk(struct bench_command *command, const struct bench_recipe *recipe,
+                           const struct bench_case *one, const struct bench_place *place, char *socket,
+                           size_t size)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/spdk.json", place->folder);
+    snprintf(socket, size, "%s/disk", place->folder);
+    bench_command_add(command, "%s", recipe->what);
+    bench_command_add(command, "--no-huge");
+    bench_command_add(command, "-s");
+    bench_command_add(command, "1024");
+    bench_command_add(command, "-m");
+    bench_command_add(command, "0x%llx", 1ull << (place->backend_cpu < 0 ? 0 : place->backend_cpu));
+    bench_command_add(command, "-S");
+    bench_command_add(command, "%s", place->folder);
+    bench_command_add(command, "-r");
+    bench_command_add(command, "%s/spdk.rpc", place->folder);
+    bench_command_add(command, "-c");
+    bench_command_add(command, "%s", path);
+    return configure_spdk(path, recipe, one, place);
+}
+
+/* {socket}, {file}, {size}, {queues} of a user's command. */
+static int expand(char *to, size_t size, const struct bench_recipe *recipe, const struct bench_case *one,
+                  const struct bench_place *place, const char *socket)
+{
+    char bytes[24], queues[12];
+    const char *const words[][2] = {{"{socket}", socket},
+                                    {"{file}", file_of(recipe, one, place)},
+                                    {"{size}", bytes},
+                                    {"{queues}", queues}};
+    const char *text = recipe->what;
+    size_t used = 0;
+
+    snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)place->store_bytes);
+    snprintf(queues, sizeof(queues), "%u", one->queues);
+    while (*text) {
+        const char *piece = NULL;
+
+        for (size_t i = 0; i < BH_COUNT(words) && !piece; i++) {
+            if (strncmp(text, words[i][0], strlen(words[i][0])) == 0) {
+                piece = words[i][1];
+                text += strlen(words[i][0]);
+            }
+        }
+        if (used + (piece ? strlen(piece) : 1) >= size)
+            return BH_ERR_RANGE;
+        if (piece)
+            used += (size_t)sprintf(to + used, "%s", piece);
+        else
+            to[used++] = *text++;
+    }
+    to[used] = '\0';
+    return BH_OK;
+}
+
+static int command_of_user(struct bench_command *command, const struct bench_recipe *recipe,
+                           const struct bench_case *one, const struct bench_place *place, const char *socket)
+{
+    char line[480];
+    const int err = expand(line, sizeof(line), recipe, one, place, socket);
+
+    bench_command_add(command, "/bin/sh");
+    bench_command_add(command, "-c");
+    if (place->callgrind) /* it follows no exec */
+        bench_command_add(command, "exec valgrind --tool=callgrind --callgrind-out-file=%s %s",
+                          place->callgrind, line);
+    else
+        bench_command_add(command, "exec %s", line);
+    return err;
+}
+
+static int open_other(const struct bench_recipe *recipe, const struct bench_case *one,
+                      const struct bench_place *place, struct bench_backend *backend, int *fds, char *why,
+                      size_t why_size)
+{
+    struct bench_command command = {.fd = -1};
+    char socket[108];
+    int err = BH_OK;
+
+    snprintf(socket, sizeof(socket), "%s/peer", place->folder);
+    if (recipe->kind != BENCH_COMMAND)
+        under_callgrind(&command, place);
+    if (recipe->kind == BENCH_QSD)
+        command_of_qsd(&command, recipe, one, place, socket);
+    else if (recipe->kind == BENCH_SPDK)
+        err = command_of_spdk(&command, recipe, one, place, socket, sizeof(socket));
+    else
+        err = command_of_user(&command, recipe, one, place, socket);
+    (void)unlink(socket);
+    if (!err)
+        err = bench_backend_start(backend, &command, place->backend_cpu);
+    if (err)
+        return err;
+    fds[0] = bench_backend_connect(backend, socket);
+    (void)unlink(socket); /* the next one may want the same name */
+    if (fds[0] >= 0)
+        return BH_OK;
+    snprintf(why, why_size, "it does not listen: %s", strerror(errno));
+    return BH_ERR_CLOSED;
+}
+
+static int open_socket(const struct bench_recipe *recipe, struct bench_backend *backend, int *fds, char *why,
+                       size_t why_size)
+{
+    fds[0] = bh_vhost_front_connect(recipe->what);
+    if (fds[0] >= 0)
+        return bench_backend_adopt(backend, fds[0]);
+    snprintf(why, why_size, "nobody answers at %s: %s", recipe->what, strerror(errno));
+    return BH_ERR_NOENT;
+}
+
+int bench_recipe_open(const struct bench_recipe *recipe, const struct bench_case *one,
+                      const struct bench_place *place, struct bench_backend *backend, int *fds, char *why,
+                      size_t why_size)
+{
+    int err = bench_backend_init(backend);
+
+    why[0] = '\0';
+    if (err)
+        return err;
+    if (recipe->kind == BENCH_OURS)
+        err = open_ours(recipe, one, place, backend, fds);
+    else if (recipe->kind == BENCH_SOCKET)
+        err = open_socket(recipe, backend, fds, why, why_size);
+    else
+        err = open_other(recipe, one, place, backend, fds, why, why_size);
+    if (!err)
+        return BH_OK;
+    bench_backend_last_words(backend, why + strlen(why), why_size - strlen(why));
+    if (!why[0])
+        snprintf(why, why_size, "it cannot be started: %s", bh_err_text(err));
+    return err;
+}

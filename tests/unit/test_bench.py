@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`bulkhead bench` from end to end with samples of some milliseconds: every workload runs against our own devices and what
+it says of them holds together; reports are written; wrong command lines and peers are named; an interrupt stops all.
+Nothing here looks at how fast anything is.
+
+Usage: test_bench.py BULKHEAD-BENCH BULKHEAD-BLK...
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+BENCH, BLK = (Path(word).resolve() for word in sys.argv[1:3])
+SHORT = ["--rounds=2", "--duration=10", "--warm-up=5", "--foreign-load=100000", "--no-known-peers", "--store-size=16M"]
+ENVIRONMENT = {**os.environ, "BULKHEAD_LIBEXEC": str(BLK.parent)}
+
+
+def bench(*words, limit=100):
+    return subprocess.run([BENCH, *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=limit)
+
+
+def cases(*words):
+    """The cases of a short run, which must have measured our device in each."""
+    done = bench(*SHORT, "--json", *words)
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)["cases"]
+
+
+def left_behind():
+    return set(Path("/tmp").glob("bulkhead-bench-*")) | set(Path("/dev/shm").glob("bulkhead-bench-*"))
+
+
+class Page(HTMLParser):
+    """Collects what a report's page is made of; it must not fetch anything."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        assert tag not in ("script", "link", "img"), tag
+        assert not any(name in ("src", "href") for name, _ in attrs), attrs
+
+
+class Workloads(unittest.TestCase):
+    def test_every_workload_measures_our_device(self):
+        names = [line.split()[0] for line in bench("--list").stdout.splitlines()]
+        self.assertGreater(len(names), 5)
+        found = cases(*names, "--wait=sleep", "--rounds=1")
+        self.assertEqual({case["workload"] for case in found}, set(names))
+        for case in found:
+            result = case["results"][0]
+            self.assertEqual(result["name"], "bulkhead")
+            self.assertTrue(result["figures"], case)
+            self.assertNotIn("note", result)
+
+    def test_what_is_said_of_a_disk_holds_together(self):
+        words = ("blk-randread", "--store=ram", "--depth=1,8", "--block=512,4K", "--ring=split,packed")
+        found = cases(*words)
+        self.assertEqual(len(found), 2 * 2 * 2 * 2)
+        for case in found:
+            figures = case["results"][0]["figures"]
+            for name, figure in figures.items():
+                self.assertLessEqual(figure["least"], figure["median"], (name, case))
+                self.assertLessEqual(figure["median"], figure["most"], (name, case))
+                self.assertEqual(figure["samples"], 2)
+            self.assertLessEqual(figures["p50_us"]["median"], figures["p99_us"]["median"])
+            self.assertLessEqual(figures["p99_us"]["median"], figures["p99_9_us"]["median"])
+            bytes_each = figures["bandwidth"]["median"] / figures["rate"]["median"]
+            self.assertAlmostEqual(bytes_each, case["block"], delta=case["block"] / 100)
+            self.assertGreater(figures["rate"]["least"], 0)
+
+    def test_queues_and_what_is_left_out(self):
+        case, = cases("blk-mixed", "--store=ram", "--depth=4", "--queues=2", "--wait=sleep", "--without=event_idx,in_order")
+        self.assertEqual(case["queues"], 2)
+        self.assertEqual(case["results"][0]["features"], "indirect")
+
+    def test_a_disk_that_forgets_fails_verification(self):
+        case_words = ("blk-verify", "--store=ram", "--depth=4", "--wait=sleep")
+        forgets = f"forgets={BLK} --socket-path={{socket}} --null-size={{size}}"
+        done = bench(*SHORT, "--json", *case_words, f"--peer={forgets}")
+        ours, theirs = json.loads(done.stdout)["cases"][0]["results"]
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(ours["figures"])
+        self.assertFalse(theirs["figures"])
+        self.assertIn("answers wrongly", theirs["note"])
+
+
+class Contestants(unittest.TestCase):
+    def test_a_command_and_a_variant_take_part(self):
+        before = left_behind()
+        words = (f"--peer=same={BLK} --socket-path={{socket}} --blk-file={{file}} --num-queues={{queues}}",
+                 "--variant=threads=--aio=threads")
+        case, = cases("blk-randwrite", "--store=file", "--depth=4", "--wait=sleep", *words)
+        self.assertEqual([result["name"] for result in case["results"]], ["bulkhead", "threads", "same"])
+        for result in case["results"]:
+            self.assertGreater(result["figures"]["rate"]["least"], 0, result)
+        self.assertIn("verdict", case)
+        self.assertEqual(left_behind(), before)
+
+    def test_a_socket_that_somebody_listens_on_takes_part_and_lives_on(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "socket"
+            with subprocess.Popen([BLK, f"--socket-path={path}", "--ram-size=16M"]) as there:
+                while not path.exists():
+                    time.sleep(0.01)
+                case, = cases("blk-randread", "--store=ram", "--depth=4", "--wait=sleep", f"--peer=there={path}")
+                self.assertGreater(case["results"][1]["figures"]["rate"]["least"], 0)
+                self.assertIsNone(there.poll())
+                there.terminate()
+
+    def test_a_peer_that_does_not_start_is_named_and_the_others_go_on(self):
+        case, = cases("blk-randread", "--store=null", "--depth=1", "--wait=sleep",
+                      "--peer=broken=echo I am broken {socket} >&2; exit 1")
+        ours, broken = case["results"]
+        self.assertTrue(ours["figures"])
+        self.assertFalse(broken["figures"])
+        self.assertIn("I am broken", broken["note"])
+
+
+class Reports(unittest.TestCase):
+    def test_the_page_stands_alone_and_shows_each_case(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            done = bench(*SHORT, "blk-randread", "--store=null", f"--out={out}",
+                         f"--peer=a<b>&c={BLK} --socket-path={{socket}} --null-size={{size}}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            found = json.loads((out / "bench.json").read_text())
+            text = (out / "bench.html").read_text()
+        page = Page(text)
+        self.assertEqual(len(found["cases"]), 4)
+        self.assertEqual(page.tags.count("h3"), 4)
+        pictures = text.split("<svg")[1:]
+        self.assertEqual(len(pictures), 1 + 3 * 4)
+        for picture in pictures:
+            ElementTree.fromstring("<svg" + picture.split("</svg>")[0] + "</svg>")
+        self.assertIn("a&lt;b&gt;&amp;c", text)
+        self.assertNotIn("a<b>", text)
+        self.assertIn("blk-randread", done.stdout)
+        self.assertTrue(found["machine"]["cpu"])
+
+
+class CommandLine(unittest.TestCase):
+    def test_wrong_words_are_named(self):
+        for words, said in ((["blk-randred"], 'did you mean "blk-randread"'), ([], "name a workload"),
+                            (["--all", "blk-verify"], "--all takes no words"), (["blk-verify", "--depth=x"], '"x" is no number'),
+                            (["blk-verify", "--depth=0"], "from 1 to"), (["blk-verify", "--store=tape"], 'no "tape"'),
+                            (["blk-verify", "--store=null"], "nothing fits"), (["blk-verify", "--store=disk"], "needs a disk"),
+                            (["blk-verify", "--peer=x=/nowhere"], "is neither"), (["blk-verify", "--qsd=/bin/true"], "qemu-storage-daemon"),
+                            (["blk-verify", "--spdk=/nowhere"], "is no program"), (["blk-verify", "--peer=bulkhead=x {socket}"], "two contestants"),
+                            (["blk-verify", "--out=/proc/nowhere"], "no such folder")):
+            done = bench(*SHORT, *words)
+            self.assertEqual(done.returncode, 2, words)
+            self.assertIn(said, done.stderr, words)
+
+    def test_help_names_every_workload(self):
+        text = bench("--help").stdout
+        for line in bench("--list").stdout.splitlines():
+            self.assertIn(line, text)
+
+    def test_an_interrupt_shows_what_there_is_and_leaves_nothing(self):
+        before = left_behind()
+        words = ["blk-randread", "--store=null,file", "--depth=1", "--wait=sleep", "--duration=5000", "--rounds=9", "--json"]
+        with subprocess.Popen([BENCH, *SHORT, *words], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as running:
+            children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+            while not children.read_text():
+                time.sleep(0.01)
+            started = [int(pid) for pid in children.read_text().split()]
+            running.send_signal(signal.SIGINT)
+            answer = json.loads(running.communicate(timeout=60)[0])
+        self.assertEqual(running.returncode, 130)
+        self.assertTrue(answer["interrupted"])
+        self.assertTrue(started)
+        self.assertFalse([pid for pid in started if Path(f"/proc/{pid}").exists()])
+        self.assertEqual(left_behind(), before)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
