@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 /* The longest answer is that of a device with all the queues that there can be. */
-enum { ANSWER_MS = 3000, FIRST_ROOM = 8 * 1024, ANSWER_MAX = 256 * 1024, WHY_ROOM = 96 };
+enum { ANSWER_MS = 3000, FIRST_ROOM = 8 * 1024, WHY_ROOM = 96 };
 
 struct ask {
     struct unit *unit;
@@ -26,7 +26,7 @@ struct ask {
     struct bh_loop_work work; /* tells what is known already */
     char why[WHY_ROOM];
     char *text;
-    size_t length, room;
+    size_t length, room, most;
 };
 
 void ask_cancel(struct ask *ask)
@@ -67,8 +67,9 @@ static bool make_room(struct ask *ask)
 {
     if (ask->length < ask->room)
         return true;
-    const size_t room = ask->room ? 2 * ask->room : FIRST_ROOM;
-    char *text = room <= ANSWER_MAX ? realloc(ask->text, room) : NULL;
+    const size_t wanted = ask->room ? 2 * ask->room : FIRST_ROOM;
+    const size_t room = wanted < ask->most ? wanted : ask->most;
+    char *text = room > ask->room ? realloc(ask->text, room) : NULL;
     if (!text)
         return false;
     ask->text = text;
@@ -134,12 +135,12 @@ static bool begin(struct ask *ask, json_t *request)
     return false;
 }
 
-struct ask *ask_device(struct unit *unit, json_t *request,
+struct ask *ask_device(struct unit *unit, json_t *request, size_t most,
                        void (*answered)(void *owner, json_t *answer, const char *why), void *owner)
 {
     struct ask *ask = request ? calloc(1, sizeof(*ask)) : NULL;
     if (ask) {
-        *ask = (struct ask){.unit = unit, .answered = answered, .owner = owner, .fd = -1};
+        *ask = (struct ask){.unit = unit, .answered = answered, .owner = owner, .fd = -1, .most = most};
         json_object_set_new(request, "v", json_integer(1));
         if (begin(ask, request))
             bh_loop_timer_set(unit->system->loop, &ask->timer, ANSWER_MS, too_late);

@@ -15,10 +15,11 @@ struct system;
 
 struct ask;
 /*
- * Send `request` ("v" is added; its reference is taken) and have `answered` called, once and never from within:
+ * Send `request` ("v" is added; its reference is taken) and have `answered` called, once and never from within. An answer
+ * longer than `most` bytes (at most BH_CONTROL_ANSWER_MAX) is none:
  * `answer` is the process's, with "ok" and all, `answered`'s to keep; NULL: `why` there is none. NULL: out of memory.
  */
-struct ask *ask_device(struct unit *unit, json_t *request,
+struct ask *ask_device(struct unit *unit, json_t *request, size_t most,
                        void (*answered)(void *owner, json_t *answer, const char *why), void *owner);
 /* Let go of a question that was not answered yet; NULL is allowed. */
 void ask_cancel(struct ask *ask);

@@ -141,7 +141,7 @@ static int make_room(struct bh_client *client)
 {
     if (client->length < client->room)
         return BH_OK;
-    if (client->room >= BH_CLIENT_LINE_MAX)
+    if (client->room >= BH_CONTROL_ANSWER_MAX)
         return BH_ERR_PROTO;
     char *line = realloc(client->line, client->room * 2);
     if (!line)

@@ -14,7 +14,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { BH_CLIENT_LINE_MAX = 4 * 1024 * 1024, BH_SYSTEM_NAME_MAX = 64 };
+/*
+ * The longest line that a daemon says, and the longest that it takes from a device process. It leaves in one piece or not
+ * at all, so it has to fit in a socket's buffer; Linux gives nobody more than some 400 KiB (net.core.wmem_max) unasked.
+ */
+enum { BH_CONTROL_ANSWER_MAX = 256 * 1024 };
+enum { BH_SYSTEM_NAME_MAX = 64 };
 
 struct bh_client {
     int fd;

@@ -8,6 +8,7 @@
  * they say: lines are bounded and parsed by a real parser.
  */
 #include "daemon/ask.h"
+#include "daemon/client.h"
 #include "daemon/system.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PROTOCOL_VERSION = 1, LINE_MAX_BYTES = 16 * 1024, SEND_BUFFER = 1024 * 1024 };
+enum { PROTOCOL_VERSION = 1, LINE_MAX_BYTES = 16 * 1024 };
 static const char socket_name[] = "control.sock";
 
 /* --- clients ----------------------------------------------------------------------------------------------- */
@@ -54,8 +55,11 @@ bool client_send(struct client *client, const void *bytes, size_t length)
 
 static void client_say(struct client *client, json_t *message)
 {
+    static const char too_long[] = "{\"v\":1,\"ok\":false,\"error\":\"the answer is too long\"}";
     char *text = json_dumps(message, JSON_COMPACT);
     json_decref(message);
+    if (text && strlen(text) >= BH_CONTROL_ANSWER_MAX)
+        strcpy(text, too_long);
     if (!text)
         return;
     const size_t length = strlen(text);
@@ -268,7 +272,7 @@ static void op_device(struct client *client, const json_t *request)
                                        : "\"request\" is what the device is to be asked");
         return;
     }
-    client->ask = ask_device(unit, json_copy(inner), device_answered, client);
+    client->ask = ask_device(unit, json_copy(inner), BH_CONTROL_ANSWER_MAX, device_answered, client);
     begin_waiting(client);
 }
 
@@ -337,7 +341,7 @@ static void client_readable(struct bh_loop_fd *watch, uint32_t events)
 
 static struct client *client_add(struct system *system, int fd)
 {
-    const int buffer = SEND_BUFFER;
+    const int buffer = 2 * BH_CONTROL_ANSWER_MAX; /* an answer, beside events that wait */
     for (int i = 0; i < CLIENTS_MAX; i++) {
         struct client *client = &system->clients[i];
         if (client->fd >= 0)

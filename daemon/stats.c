@@ -3,10 +3,13 @@
  * A report of what all device processes count. One that does not answer has its reason in the place of its counters.
  */
 #include "daemon/ask.h"
+#include "daemon/client.h"
 #include "daemon/system.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { COUNTERS_MIN = 4096 }; /* what a device process may say in any case */
 
 struct slot {
     struct stats *stats;
@@ -77,6 +80,13 @@ static bool is_meant(const struct unit *unit, const char *name)
     return !name || unit_find(unit->system, name) == unit || !strcmp(unit_domain(unit)->name, name);
 }
 
+/* Half of what a report may be is shared out evenly, so that no process crowds the others out of it. */
+static size_t share(const struct system *system)
+{
+    const size_t even = BH_CONTROL_ANSWER_MAX / 2 / system->plan->device_count;
+    return even < COUNTERS_MIN ? COUNTERS_MIN : even;
+}
+
 static void add_device(struct stats *stats, struct unit *unit)
 {
     struct system *system = stats->system;
@@ -86,7 +96,7 @@ static void add_device(struct stats *stats, struct unit *unit)
                              "class", system->plan->devices[unit->plan_index].class_name, "state",
                              bh_unit_state_text(system->live[unit->index].state));
     json_array_append_new(json_object_get(stats->report, "devices"), slot->device);
-    slot->ask = ask_device(unit, json_pack("{s:s}", "op", "counters"), answered, slot);
+    slot->ask = ask_device(unit, json_pack("{s:s}", "op", "counters"), share(system), answered, slot);
     if (!slot->ask) {
         json_object_set_new(slot->device, "error", json_string("out of memory"));
         return;

@@ -4,6 +4,7 @@
  * socket is in the test's hands, which answers, stays silent, goes away or talks nonsense.
  */
 #include "daemon/ask.h"
+#include "daemon/client.h"
 #include "daemon/system.h"
 
 #include <setjmp.h>
@@ -126,7 +127,8 @@ static void run_until_answered(struct bed *bed)
 static void ask(struct bed *bed, unsigned device)
 {
     bed->answers = 0;
-    assert_non_null(ask_device(&bed->units[device], json_pack("{s:s}", "op", "info"), answered, bed));
+    assert_non_null(ask_device(&bed->units[device], json_pack("{s:s}", "op", "info"), BH_CONTROL_ANSWER_MAX,
+                               answered, bed));
     assert_int_equal(bed->answers, 0); /* never from within */
 }
 
@@ -193,12 +195,12 @@ static void process_that_is_not_there_silent_or_mad_has_a_reason_instead(void **
 static void question_is_let_go_of(void **state)
 {
     struct bed *bed = *state;
-    struct ask *one = ask_device(&bed->units[0], json_object(), answered, bed);
+    struct ask *one = ask_device(&bed->units[0], json_object(), BH_CONTROL_ANSWER_MAX, answered, bed);
     const int fd = take(&bed->units[0], "\"v\":1");
     say(fd, "{\"ok\":true}\n");
     ask_cancel(one);
     bed->units[1].process.pid = 0;
-    ask_cancel(ask_device(&bed->units[1], json_object(), answered, bed));
+    ask_cancel(ask_device(&bed->units[1], json_object(), BH_CONTROL_ANSWER_MAX, answered, bed));
     stats_cancel(stats_gather(&bed->system, NULL, reported, bed));
     bh_loop_step(bed->system.loop, 10);
     assert_int_equal(bed->answers, 0);
@@ -231,6 +233,33 @@ static void report_has_each_device_or_why_not(void **state)
     close(two);
 }
 
+/* One that says much has no more than its share of a report, and the others theirs. */
+static void report_leaves_out_who_says_too_much(void **state)
+{
+    struct bed *bed = *state;
+    static char text[BH_CONTROL_ANSWER_MAX / 2 / DEVICES + 16];
+    int fds[DEVICES];
+    assert_non_null(stats_gather(&bed->system, NULL, reported, bed));
+    for (int i = 0; i < DEVICES; i++)
+        fds[i] = take(&bed->units[i], "counters");
+    memset(text, ' ', sizeof(text) - 1);
+    say(fds[0], "{\"ok\":true,\"much\":1");
+    say(fds[0], text);
+    for (int i = 1; i < DEVICES; i++) {
+        text[sizeof(text) - 64] = 0;
+        say(fds[i], text);
+        say(fds[i], "{\"ok\":true,\"n\":1}\n");
+    }
+    run_until_answered(bed);
+    const json_t *devices = json_object_get(bed->answer, "devices");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(devices, 0), "error")),
+                        "its answer is too long");
+    for (int i = 1; i < DEVICES; i++)
+        assert_non_null(json_object_get(json_array_get(devices, (size_t)i), "counters"));
+    for (int i = 0; i < DEVICES; i++)
+        close(fds[i]);
+}
+
 static void report_of_one_device_asks_no_other(void **state)
 {
     struct bed *bed = *state;
@@ -251,6 +280,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(question_is_let_go_of, setup, teardown),
         cmocka_unit_test_setup_teardown(report_has_each_device_or_why_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(report_leaves_out_who_says_too_much, setup, teardown),
         cmocka_unit_test_setup_teardown(report_of_one_device_asks_no_other, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
