@@ -9,7 +9,7 @@
 
 #include <bulkhead/impl/hosted_class.h>
 
-enum { BH_DEVICE_SANDBOX_ON, BH_DEVICE_SANDBOX_OFF };
+enum { BH_DEVICE_SANDBOX_ON, BH_DEVICE_SANDBOX_OFF, BH_DEVICE_SANDBOX_REQUIRED };
 
 struct bh_device_process_values {
     char *socket_path;

@@ -280,7 +280,8 @@ static int open_sockets(struct process *process, struct sockets *sockets)
  */
 static int enter_sandbox(const struct process *process, const struct sockets *sockets)
 {
-    struct bh_sandbox sandbox = {.syscalls = process->syscalls};
+    struct bh_sandbox sandbox = {.syscalls = process->syscalls,
+                                 .required = process->values.sandbox == BH_DEVICE_SANDBOX_REQUIRED};
     if (process->values.sandbox == BH_DEVICE_SANDBOX_OFF) {
         bh_warn(NULL, NULL, "for debugging only: what a guest breaks has the host before it",
                 "the sandbox is off");

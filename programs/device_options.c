@@ -7,7 +7,7 @@
 
 #define AT(member) offsetof(struct bh_device_process_values, member)
 
-static const char *const sandbox_words[] = {"on", "off", NULL};
+static const char *const sandbox_words[] = {"on", "off", "required", NULL};
 
 #define CONTROL_OPTIONS                                                                                      \
     {.name = "control",                                                                                      \
@@ -26,7 +26,8 @@ static const char *const sandbox_words[] = {"on", "off", NULL};
     {                                                                                                        \
         .name = "sandbox", .type = BH_OPT_ENUM, .offset = AT(sandbox), .values = sandbox_words, .def = "on", \
         .cli_only = true,                                                                                    \
-        .help = "Give up files, namespaces, capabilities and system calls that serving does not need"        \
+        .help = "Give up files, namespaces, capabilities and system calls that serving does not need; "      \
+                "required: serve nobody where the host refuses a piece of that"                              \
     }
 #define HELP_OPTIONS                                                                                         \
     {.name = "help",                                                                                         \

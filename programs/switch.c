@@ -245,7 +245,8 @@ static void terminated(struct bh_loop_signal *source, const struct signalfd_sigi
 
 static int confine(const struct process *process)
 {
-    struct bh_sandbox sandbox = {.syscalls = bh_program_syscalls};
+    struct bh_sandbox sandbox = {.syscalls = bh_program_syscalls,
+                                 .required = process->own.sandbox == BH_DEVICE_SANDBOX_REQUIRED};
 
     if (process->own.sandbox == BH_DEVICE_SANDBOX_OFF) {
         bh_warn(NULL, NULL, "for debugging only: what a guest breaks has the host before it",

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -21,6 +22,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,20 +37,22 @@ static const char *const calls[] = {
     "write",          "exit_group", "mmap",  "mprotect", "socket", "openat",   "close",
     "rt_sigaction",   "newfstatat", "mkdir", "mkdirat",  "unlink", "unlinkat", "rt_sigreturn",
     "capget",         "prctl",      "brk",   "munmap",   "clone",  "clone3",   "set_robust_list",
-    "rt_sigprocmask", "kill",       "fcntl", "flock",    "ioctl",  NULL};
+    "rt_sigprocmask", "kill",       "fcntl", "flock",    "ioctl",  "connect",  NULL};
 static char folder[] = "/tmp/bh-sandbox.XXXXXX";
 static char seen[64], unseen[64];
 
 /* What a child does, alone or in the sandbox. */
-static int run(int (*attempt)(void), bool sandboxed, bool network)
+static int run_in(int (*attempt)(void), bool sandboxed, bool network, bool required, void (*before)(void))
 {
     int status;
     const pid_t child = fork();
     if (child == 0) {
-        struct bh_sandbox sandbox = {.syscalls = calls, .network = network};
+        struct bh_sandbox sandbox = {.syscalls = calls, .network = network, .required = required};
         bh_sandbox_path(&sandbox, seen, false);
         const int quiet = open("/dev/null", O_WRONLY);
         dup2(quiet, STDERR_FILENO);
+        if (before)
+            before();
         if (sandboxed && bh_sandbox_enter(&sandbox, NULL))
             _exit(NOT_ENTERED);
         _exit(attempt());
@@ -55,6 +60,11 @@ static int run(int (*attempt)(void), bool sandboxed, bool network)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+static int run(int (*attempt)(void), bool sandboxed, bool network)
+{
+    return run_in(attempt, sandboxed, network, false, NULL);
 }
 
 static int verdict(bool done)
@@ -132,6 +142,16 @@ static int ask_the_kernel(void)
 static int use_unix_sockets(void)
 {
     return verdict(socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
+}
+
+/* The test's own, which listens on the host's side. */
+static struct sockaddr_un abstract = {.sun_family = AF_UNIX};
+static socklen_t abstract_length = sizeof(abstract);
+
+static int reach_an_abstract_socket(void)
+{
+    return verdict(connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&abstract, abstract_length) ==
+                   0);
 }
 
 static int set_a_handler(void)
@@ -225,6 +245,39 @@ static void network(void **state)
     assert_int_equal(run(ask_the_kernel, true, true), CAUGHT);
 }
 
+static void abstract_sockets(void **state)
+{
+    const int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listening, (struct sockaddr *)&abstract, sizeof(sa_family_t)), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&abstract, &abstract_length), 0);
+    assert_int_equal(listen(listening, 8), 0);
+    BOTH_WAYS(reach_an_abstract_socket, REFUSED);
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 6)
+        assert_int_equal(run(reach_an_abstract_socket, true, true), REFUSED);
+    else
+        assert_int_equal(run_in(reach_an_abstract_socket, true, true, true, NULL), NOT_ENTERED);
+    close(listening);
+}
+
+/* As a container's host does. */
+static void refuse_namespaces(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    if (!filter || seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 0) ||
+        seccomp_load(filter))
+        _exit(77);
+    seccomp_release(filter);
+}
+
+/* The rest stands, or nothing is served. */
+static void what_the_host_refuses(void **state)
+{
+    assert_int_equal(run_in(use_plain_memory, true, false, true, NULL), DONE);
+    assert_int_equal(run_in(see_another_file, true, false, false, refuse_namespaces), DONE);
+    assert_int_equal(run_in(run_written_memory, true, false, false, refuse_namespaces), CAUGHT);
+    assert_int_equal(run_in(use_plain_memory, true, false, true, refuse_namespaces), NOT_ENTERED);
+}
+
 static int make_files(void **state)
 {
     if (BH_SANDBOX_INSTRUMENTED) {
@@ -253,6 +306,8 @@ int main(void)
         cmocka_unit_test(memory),
         cmocka_unit_test(processes),
         cmocka_unit_test(network),
+        cmocka_unit_test(abstract_sockets),
+        cmocka_unit_test(what_the_host_refuses),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -9,7 +9,8 @@
  * that the build gathers from "#syscalls" tags in the sources that a program is made of (tools/syscalls), so that a
  * call's use and its permission stand in one place. A call outside of the list ends the process, after a line that
  * names it.
- *   The host may refuse a piece (namespaces in a container): that is said once, and the rest is kept.
+ *   The host may refuse a piece (namespaces in a container): that is said once, and the rest is kept, or nobody is
+ * served (`required`).
  *
  * Threading: enter before any thread is started: threads made later inherit it.
  * Ownership: everything is the caller's and only read.   May block: no.
@@ -35,7 +36,8 @@ struct bh_sandbox {
     const char *const *syscalls; /* names, NULL-terminated */
     struct bh_sandbox_sight paths[BH_SANDBOX_PATHS_MAX];
     unsigned path_count;
-    bool network; /* keep the host's network: sockets other than AF_UNIX may be made */
+    bool network;  /* keep the host's network: sockets other than AF_UNIX may be made */
+    bool required; /* what the host refuses is an error */
 };
 
 /* One more path that can be opened; NULL adds nothing. */
@@ -46,8 +48,8 @@ void bh_sandbox_below(struct bh_sandbox *sandbox, const char *path, const char *
 void bh_sandbox_folder(struct bh_sandbox *sandbox, const char *path);
 
 /*
- * Give everything up. What the host refuses is said on `sink` as one warning. BH_ERR_IO: the process is in a state
- * between the two and must end; it was said.
+ * Give everything up. What the host refuses is said on `sink` as one warning; where all is required it is an error.
+ * BH_ERR_IO: the process is in a state between the two and must end; it was said.
  */
 int bh_sandbox_enter(const struct bh_sandbox *sandbox, struct bh_diag_sink *sink) BH_MUST_USE;
 
