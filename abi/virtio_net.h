@@ -67,7 +67,7 @@ _Static_assert(sizeof(struct virtio_net_config) == 24, "[virtio-1.4 5.1.4]");
 #define VIRTIO_NET_HDR_GSO_UDP_L4   5u
 #define VIRTIO_NET_HDR_GSO_ECN      0x80u
 
-/* [virtio-1.4 5.1.6]: num_buffers is always there with VERSION_1. */
+/* [virtio-1.4 5.1.9]: num_buffers is always there with VERSION_1. */
 struct virtio_net_hdr {
     uint8_t flags;
     uint8_t gso_type;
@@ -77,7 +77,7 @@ struct virtio_net_hdr {
     bh_le16 csum_offset;
     bh_le16 num_buffers;
 };
-_Static_assert(sizeof(struct virtio_net_hdr) == 12, "[virtio-1.4 5.1.6]");
+_Static_assert(sizeof(struct virtio_net_hdr) == 12, "[virtio-1.4 5.1.9]");
 
 /* Behind it with HASH_REPORT, in both directions. */
 struct virtio_net_hdr_hash {
@@ -85,16 +85,16 @@ struct virtio_net_hdr_hash {
     bh_le16 hash_report;
     bh_le16 padding;
 };
-_Static_assert(sizeof(struct virtio_net_hdr_hash) == 8, "[virtio-1.4 5.1.6]");
+_Static_assert(sizeof(struct virtio_net_hdr_hash) == 8, "[virtio-1.4 5.1.9]");
 
-/* [virtio-1.4 5.1.6.4.3.1] */
+/* [virtio-1.4 5.1.9.4.2.1] */
 #define VIRTIO_NET_HASH_TYPE_IPv4  0x01u
 #define VIRTIO_NET_HASH_TYPE_TCPv4 0x02u
 #define VIRTIO_NET_HASH_TYPE_UDPv4 0x04u
 #define VIRTIO_NET_HASH_TYPE_IPv6  0x08u
 #define VIRTIO_NET_HASH_TYPE_TCPv6 0x10u
 #define VIRTIO_NET_HASH_TYPE_UDPv6 0x20u
-/* [virtio-1.4 5.1.6.4.4] */
+/* [virtio-1.4 5.1.9.4.4] */
 #define VIRTIO_NET_HASH_REPORT_NONE  0u
 #define VIRTIO_NET_HASH_REPORT_IPv4  1u
 #define VIRTIO_NET_HASH_REPORT_TCPv4 2u
@@ -103,12 +103,12 @@ _Static_assert(sizeof(struct virtio_net_hdr_hash) == 8, "[virtio-1.4 5.1.6]");
 #define VIRTIO_NET_HASH_REPORT_TCPv6 5u
 #define VIRTIO_NET_HASH_REPORT_UDPv6 6u
 
-/* The control queue [virtio-1.4 5.1.6.5]: class and command, their data, then an answer of one byte. */
+/* The control queue [virtio-1.4 5.1.9.5]: class and command, their data, then an answer of one byte. */
 struct virtio_net_ctrl_hdr {
     uint8_t class;
     uint8_t command;
 };
-_Static_assert(sizeof(struct virtio_net_ctrl_hdr) == 2, "[virtio-1.4 5.1.6.5]");
+_Static_assert(sizeof(struct virtio_net_ctrl_hdr) == 2, "[virtio-1.4 5.1.9.5]");
 #define VIRTIO_NET_OK                      0u
 #define VIRTIO_NET_ERR                     1u
 #define VIRTIO_NET_CTRL_RX                 0u

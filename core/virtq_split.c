@@ -159,7 +159,7 @@ static bool split_publish(struct bh_virtq *q, struct bh_chain *const *chains, un
     }
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_split_link(q->inflight, chains, count);
-    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.1]. */
+    /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.2]. */
     ring_store16_release(&used->idx, (uint16_t)index);
     virtq_dirty(q, &used->idx, sizeof(used->idx));
     q->state.used = (uint16_t)index;

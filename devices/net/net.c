@@ -68,7 +68,7 @@ static unsigned control_queue_of(const struct bh_net *net)
 
 /*
  * A front-end that keeps the control queue says what it made of it by the queues that it enables, and receives
- * whatever comes. Without VERSION_1 the header is another one [virtio-1.4 5.1.6.1].
+ * whatever comes. Without VERSION_1 the header is another one [virtio-1.4 5.1.9.1].
  */
 static int negotiated(struct bh_device *dev)
 {

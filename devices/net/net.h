@@ -157,10 +157,10 @@ void bh_net_receive_stop(struct bh_net *net, struct bh_virtq *q);
 
 /*
  * net_offload.c: may a frame of `len` bytes ask for this, when `allowed` (feature bits) was negotiated? What has no
- * meaning in the header is cleared [virtio-1.4 5.1.6.2.2].
+ * meaning in the header is cleared [virtio-1.4 5.1.9.2.2].
  */
 bool bh_net_header_from_guest(struct virtio_net_hdr *header, uint32_t len, uint64_t allowed);
-/* The same for a frame for the guest [virtio-1.4 5.1.6.4.1]. */
+/* The same for a frame for the guest [virtio-1.4 5.1.9.4.1]. */
 bool bh_net_header_for_guest(struct virtio_net_hdr *header, uint32_t len, uint64_t accepted);
 static inline bool bh_net_is_gso(const struct virtio_net_hdr *header)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network class's control queue [virtio-1.4 5.1.6.5].
+ * The network class's control queue [virtio-1.4 5.1.9.5].
  *
  * Theory of operation
  *   A command is read from its buffer piece by piece, checked in whole and then applied in whole: one that is

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which frames a guest wants [virtio-1.4 5.1.6.5.1 to 5.1.6.5.3]: receive mode, MAC addresses, VLANs.
+ * Which frames a guest wants [virtio-1.4 5.1.9.5.1 to 5.1.9.5.3]: receive mode, MAC addresses, VLANs.
  *
  * Threading: the device's.   Ownership: by value.   May block: no.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hash of a frame's flow [virtio-1.4 5.1.6.4.3] and the choice of a receive queue by it [virtio-1.4 5.1.6.5.7].
+ * The hash of a frame's flow [virtio-1.4 5.1.9.4.2] and the choice of a receive queue by it [virtio-1.4 5.1.9.5.7].
  *
  * Threading: the device's.   Ownership: by value.   May block: no.
  */

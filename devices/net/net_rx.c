@@ -4,7 +4,7 @@
  *
  * Theory of operation
  *   The port shows its next frame; buffers are popped until it fits: several with MRG_RXBUF, one without
- * [virtio-1.4 5.1.6.3.2]. The header goes in front, the frame behind it, and the buffers of many frames are
+ * [virtio-1.4 5.1.9.3.2]. The header goes in front, the frame behind it, and the buffers of many frames are
  * pushed at once; those popped too many are given back. When the buffers run out in
  * the middle of a frame, it stays in the port, and its buffers in hand: given back, they would look like new
  * ones. A frame for which the guest's buffers can never do is dropped and counted.
@@ -70,7 +70,7 @@ struct front {
     struct virtio_net_hdr header;
     struct virtio_net_hdr_hash hash;
 };
-_Static_assert(sizeof(struct front) == 20, "[virtio-1.4 5.1.6]");
+_Static_assert(sizeof(struct front) == 20, "[virtio-1.4 5.1.9]");
 
 /* The front into the first buffer, the frame behind it. False: too many segments. */
 static bool fill(struct bh_net *net, struct bh_net_pair *pair, unsigned count,
@@ -127,13 +127,30 @@ void bh_net_receive_stop(struct bh_net *net, struct bh_virtq *q)
     put_down(q, &bh_net_pair_of(net, q)->hand, false);
 }
 
+/* By the type behind the addresses: 802.1Q's or 802.1ad's. */
+static bool tagged(const uint8_t *frame)
+{
+    return (frame[12] == 0x81 && frame[13] == 0x00) || (frame[12] == 0x88 && frame[13] == 0xa8);
+}
+
+/* A port's longest frame has room for a tag; where the mtu was negotiated, only for one [virtio-1.4 5.1.4.1]. */
+static bool too_long(const struct bh_net *net, const struct bh_net_arrival *arrival, bool gso)
+{
+    const uint32_t plain = BH_NET_FRAME_MIN + bh_le16_get(net->config.mtu);
+
+    if (gso)
+        return arrival->len > BH_NET_GSO_BYTES;
+    return arrival->len > net->port->frame_max ||
+           (arrival->len > plain && bh_device_has(&net->dev, VIRTIO_NET_F_MTU) && !tagged(arrival->bytes));
+}
+
 /* A frame that the guest may be given, and its header as it may see it. */
 static bool acceptable(struct bh_net *net, const struct bh_net_arrival *arrival, struct front *front)
 {
     front->header = arrival->header;
     if (arrival->len < BH_NET_FRAME_MIN ||
         !bh_net_header_for_guest(&front->header, arrival->len, net->guest_offloads) ||
-        arrival->len > (bh_net_is_gso(&front->header) ? BH_NET_GSO_BYTES : net->port->frame_max)) {
+        too_long(net, arrival, bh_net_is_gso(&front->header))) {
         net->counters.rx_bad++;
         return false;
     }

@@ -71,7 +71,7 @@ static void expect_arp_reply(struct conf *conf)
         CONF_CHECK(conf, used > HEADER && used <= RX_BYTES);
         memcpy(&header, packet, sizeof(header));
         CONF_SAME(conf, header.gso_type,
-                  VIRTIO_NET_HDR_GSO_NONE); /* none was negotiated [virtio-1.4 5.1.6.4] */
+                  VIRTIO_NET_HDR_GSO_NONE); /* none was negotiated [virtio-1.4 5.1.9.4] */
         CONF_SAME(conf, header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, 0);
         CONF_SAME(conf, bh_le16_get(header.num_buffers), 1);
         if (used < HEADER + 42 || packet[HEADER + 12] != 0x08 || packet[HEADER + 13] != 0x06)
@@ -183,7 +183,7 @@ static void commands_are_answered(struct conf *conf)
     CONF_SAME(conf, command(conf, queue, address, sizeof(address), 5), VIRTIO_NET_OK);
     CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, sizeof(config)), BH_OK);
     CONF_CHECK(conf, memcmp(config.mac, address + 2, 6) ==
-                         0); /* before the command was used [virtio-1.4 5.1.6.5.2.1] */
+                         0); /* before the command was used [virtio-1.4 5.1.9.5.2.1] */
 }
 
 static void config_is_consistent(struct conf *conf)
@@ -200,10 +200,10 @@ static void config_is_consistent(struct conf *conf)
 
 static const struct conf_case cases[] = {
     {"config_is_consistent", "5.1.4", config_is_consistent},
-    {"a_packet_is_sent_and_its_answer_received", "5.1.6, 5.1.6.4", a_packet_is_sent_and_its_answer_received},
-    {"packets_without_receive_buffers_do_no_harm", "5.1.6.3", packets_without_receive_buffers_do_no_harm},
-    {"commands_are_answered", "5.1.6.5", commands_are_answered},
-    {"runts_and_giants_do_no_harm", "5.1.6.2", runts_and_giants_do_no_harm},
+    {"a_packet_is_sent_and_its_answer_received", "5.1.9, 5.1.9.4", a_packet_is_sent_and_its_answer_received},
+    {"packets_without_receive_buffers_do_no_harm", "5.1.9.3", packets_without_receive_buffers_do_no_harm},
+    {"commands_are_answered", "5.1.9.5", commands_are_answered},
+    {"runts_and_giants_do_no_harm", "5.1.9.2", runts_and_giants_do_no_harm},
     {NULL, NULL, NULL},
 };
 

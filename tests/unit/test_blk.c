@@ -453,6 +453,8 @@ static void config_is_what_the_settings_say(void **state)
     assert_int_equal(config.topology_physical_block_exp, 1);
     assert_int_equal(bh_le32_get(config.topology_opt_io_size), 8);
     assert_int_equal(bh_le16_get(config.num_queues), RIG_QUEUES);
+    const struct bh_features offered = bh_device_offered(&rig->blk.dev);
+    assert_false(bh_features_has(&offered, VIRTIO_BLK_F_ZONED));
     /* memory has no write cache to be switched */
     assert_false(bh_device_has(&rig->blk.dev, VIRTIO_BLK_F_CONFIG_WCE));
     assert_int_not_equal(bh_device_config_write(&rig->blk.dev, 32, &writeback, 1), BH_OK);

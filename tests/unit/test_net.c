@@ -248,6 +248,83 @@ static void guest_without_offloads_is_asked_for_none(void **state)
     bed_free(bed);
 }
 
+/* [virtio-1.4 5.1.4.1] */
+static void negotiated_mtu_bounds_what_is_received_and_what_is_sent(void **state)
+{
+    enum { MTU = 1500, PLAIN = BH_NET_FRAME_MIN + MTU };
+    static const uint8_t tags[][2] = {{0x81, 0x00}, {0x88, 0xa8}, {0x08, 0x00}};
+    uint8_t frame[PLAIN + 8] = {0};
+
+    for (unsigned negotiated = 0; negotiated < 2; negotiated++) {
+        struct bed *bed = bed_with(&(struct bed_setup){
+            .offloads = OFFLOADS, .without = negotiated ? 0 : BH_NET_BIT(VIRTIO_NET_F_MTU)});
+        for (unsigned i = 0; i < BH_COUNT(tags); i++) {
+            const unsigned room = i < 2 || !negotiated ? 4 : 0; /* a tag's */
+
+            memcpy(frame + 12, tags[i], 2);
+            for (unsigned more = 0; more <= 5; more++) {
+                const uint64_t bad = bed->net.counters.rx_bad;
+
+                give_buffer(bed, 2000);
+                arrive(bed, frame, PLAIN + more);
+                bed->port.readable(&bed->port, 0);
+                class_rig_run(&bed->rig);
+                assert_int_equal(used_count(bed, RX), more <= room);
+                assert_int_equal(bed->net.counters.rx_bad - bad, more > room);
+            }
+        }
+        transmit(bed, PLAIN); /* the guest's own are passed on whole */
+        class_rig_run(&bed->rig);
+        assert_int_equal(bed->sent, 1);
+        assert_int_equal(bed->sent_len, PLAIN);
+        bed_free(bed);
+    }
+}
+
+/* [virtio-1.4 5.1.9.4.1] */
+static void flags_that_nobody_negotiated_are_not_shown_to_the_guest(void **state)
+{
+    struct bed *bed = bed_with(&(struct bed_setup){.offloads = OFFLOADS});
+    uint8_t *buffer = give_buffer(bed, 2000);
+    uint32_t used;
+
+    arrive(bed, NULL, 100)->header.flags = 0xff;
+    bed->port.readable(&bed->port, 0);
+    class_rig_run(&bed->rig);
+    assert_ptr_equal(class_rig_get(&bed->rig, RX, &used), buffer);
+    assert_int_equal(buffer[0], VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID);
+    bed_free(bed);
+}
+
+/* What a device must do once it has offered something is no matter of one that cannot. */
+static void nothing_is_offered_that_is_not_there(void **state)
+{
+    static const uint8_t built[] = {
+        VIRTIO_NET_F_CSUM,       VIRTIO_NET_F_GUEST_CSUM,    VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+        VIRTIO_NET_F_MTU,        VIRTIO_NET_F_MAC,           VIRTIO_NET_F_GUEST_TSO4,
+        VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_ECN,     VIRTIO_NET_F_HOST_TSO4,
+        VIRTIO_NET_F_HOST_TSO6,  VIRTIO_NET_F_HOST_ECN,      VIRTIO_NET_F_MRG_RXBUF,
+        VIRTIO_NET_F_STATUS,     VIRTIO_NET_F_CTRL_VQ,       VIRTIO_NET_F_CTRL_RX,
+        VIRTIO_NET_F_CTRL_VLAN,  VIRTIO_NET_F_CTRL_RX_EXTRA, VIRTIO_NET_F_GUEST_ANNOUNCE,
+        VIRTIO_NET_F_MQ,         VIRTIO_NET_F_CTRL_MAC_ADDR, VIRTIO_NET_F_GUEST_USO4,
+        VIRTIO_NET_F_GUEST_USO6, VIRTIO_NET_F_HOST_USO,      VIRTIO_NET_F_HASH_REPORT,
+        VIRTIO_NET_F_RSS};
+    struct bed *bed = bed_with(&(struct bed_setup){.offloads = BH_NET_HOST_OFFLOADS | BH_NET_GUEST_OFFLOADS,
+                                                   .pairs = 2,
+                                                   .port_pairs = 2,
+                                                   .rss = true,
+                                                   .hash_report = true});
+    struct bh_features offered = bh_device_offered(&bed->net.dev), ring = bh_class_ring_features();
+
+    offered = bh_features_minus(offered, ring);
+    for (unsigned i = 0; i < BH_COUNT(built); i++) {
+        assert_true(bh_features_has(&offered, built[i]));
+        bh_features_clear(&offered, built[i]);
+    }
+    assert_true(bh_features_none(&offered));
+    bed_free(bed);
+}
+
 static void port_knows_when_the_receive_queue_runs(void **state)
 {
     struct bed *bed = bed_new(true);
@@ -274,6 +351,9 @@ int main(void)
         cmocka_unit_test(offloads_of_the_port_are_offered_and_passed_on),
         cmocka_unit_test(header_that_makes_no_sense_is_dropped),
         cmocka_unit_test(guest_without_offloads_is_asked_for_none),
+        cmocka_unit_test(negotiated_mtu_bounds_what_is_received_and_what_is_sent),
+        cmocka_unit_test(flags_that_nobody_negotiated_are_not_shown_to_the_guest),
+        cmocka_unit_test(nothing_is_offered_that_is_not_there),
         cmocka_unit_test(port_knows_when_the_receive_queue_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
