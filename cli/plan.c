@@ -24,6 +24,8 @@ static void print_device(const struct bh_plan *plan, const struct bh_plan_device
         printf(" %s", device->arguments[i]);
     if (device->link != BH_PLAN_NONE)
         printf(" on %s", plan->links[device->link].name);
+    if (device->net_switch != BH_PLAN_NONE)
+        printf(" on %s", plan->switches[device->net_switch].name);
     putchar('\n');
 }
 
@@ -59,6 +61,21 @@ static void print_domain(const struct bh_plan *plan, const struct bh_plan_domain
         print_device(plan, &plan->devices[domain->device_first + i]);
 }
 
+static void print_switch(const struct bh_plan *plan, const struct bh_plan_switch *one)
+{
+    printf("\nswitch %s, before the domains at it:", one->name);
+    for (size_t i = 0; i < one->option_count; i++)
+        printf(" --%s=%s", one->options[i].name, one->options[i].value);
+    putchar('\n');
+    for (size_t i = 0; i < one->port_count; i++) {
+        const struct bh_plan_device *device = &plan->devices[one->ports[i].device];
+
+        printf("  %s/%s: %s\n", plan->domains[device->domain].name, device->name, one->ports[i].words);
+    }
+    printf("  restart      %s, at most %u times in %g s\n", bh_plan_restart_name(one->restart),
+           one->restart_limit, one->restart_window_ms / 1000.0);
+}
+
 static void print_plan(const struct bh_plan *plan)
 {
     printf("%s: %zu domain%s, %zu device%s, started in this order\n", plan->name, plan->domain_count,
@@ -74,6 +91,8 @@ static void print_plan(const struct bh_plan *plan)
         printf("link %s: %s/%s - %s/%s\n", plan->links[i].name, plan->domains[one->domain].name, one->name,
                plan->domains[two->domain].name, two->name);
     }
+    for (size_t i = 0; i < plan->switch_count; i++)
+        print_switch(plan, &plan->switches[i]);
 }
 
 static int print_json(const struct bh_plan *plan)

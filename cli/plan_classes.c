@@ -8,6 +8,7 @@
 #include "devices/blk/blk_host.h"
 #include "devices/console/console_options.h"
 #include "devices/net/net_options.h"
+#include "devices/net/switch_options.h"
 #include "devices/rng/rng_options.h"
 #include "devices/vsock/vsock_options.h"
 #include "programs/device.h"
@@ -51,10 +52,15 @@ const struct bh_plan_class bh_plan_classes[] = {
     {.name = NULL},
 };
 
+_Static_assert(BH_PLAN_SWITCH_PORTS == BH_SWITCH_PORTS_MAX, "a switch takes all that a plan gives it");
+static const struct bh_plan_switching switching = {
+    .options = bh_switch_options, .words = bh_switch_words, .port = "port", .name = "name", .mac = "mac"};
+
 int bh_plan_of_words(const struct bh_plan_words *words, const char *file, struct bh_diag_sink *sink,
                      struct bh_plan **plan)
 {
     const struct bh_plan_settings settings = {.classes = bh_plan_classes,
+                                              .switching = &switching,
                                               .common = bh_device_process_options,
                                               .cache_dir = words->cache_dir,
                                               .state_dir = words->state_dir};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What holds between devices: slots, MAC addresses, ports of the host, links. */
+/* What holds between devices: slots, MAC addresses, ports of the host, links. Switches have check_switches.c. */
 #include "plan/checks.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -139,6 +139,23 @@ void bh_check_ports(struct bh_draft *draft)
     }
 }
 
+bool bh_check_may_plug(struct bh_draft *draft, uint32_t index)
+{
+    const struct bh_draft_device *from = &draft->devices[index];
+    const char *program = draft->plan->devices[index].program;
+
+    if (!from->class_->linkable)
+        bh_report_error(draft->report, &from->link_at, &from->link->where,
+                        "only nets plug into links and switches", "a %s cannot be the end of a link",
+                        from->class_->name);
+    else if (program != NULL)
+        bh_report_error(draft->report, &from->link_at, &from->link->where,
+                        "leave `bulkhead,backend` out: our own net serves it",
+                        "%s cannot be told of a link: it is a program of others", program);
+    draft->holes |= program != NULL;
+    return from->class_->linkable && program == NULL;
+}
+
 /* Plug each device into the link that it names. */
 static void plug(struct bh_draft *draft, uint32_t index, uint32_t *ends)
 {
@@ -149,23 +166,19 @@ static void plug(struct bh_draft *draft, uint32_t index, uint32_t *ends)
         return;
     if (link == BH_PLAN_NONE) {
         draft->holes = true;
-        bh_report_error(draft->report, &from->link_at, &from->link->where,
-                        "a link is a child of /domains with compatible = \"bulkhead,link\"",
-                        "`bulkhead,link` refers to %s, which is no link", from->link->path);
+        bh_report_error(
+            draft->report, &from->link_at, &from->link->where,
+            "a child of /domains with compatible = \"bulkhead,link\" or \"bulkhead,switch\" is one",
+            "`bulkhead,link` refers to %s, which is no link and no switch", from->link->path);
         return;
     }
-    if (from->class_ == NULL)
+    if (from->class_ == NULL || !bh_check_may_plug(draft, index))
         return;
-    if (!from->class_->linkable) {
-        bh_report_error(draft->report, &from->link_at, &from->link->where, "only nets plug into links",
-                        "a %s cannot be the end of a link", from->class_->name);
-        return;
-    }
     if (ends[link] < 2)
         draft->plan->links[link].device[ends[link]] = index;
     else
         bh_report_error(draft->report, &from->link_at, &draft->links[link]->where,
-                        "a link joins two nets: add a second link",
+                        "a link joins two nets: make it a switch, compatible = \"bulkhead,switch\"",
                         "%s is the end number %u of %s; the first two are %s and %s", from->node->path,
                         ends[link] + 1, draft->links[link]->path,
                         draft->plan->devices[draft->plan->links[link].device[0]].node,
@@ -180,7 +193,9 @@ void bh_check_links(struct bh_draft *draft)
     uint32_t *ends = bh_check_room(draft, plan->link_count, sizeof(*ends));
 
     for (uint32_t i = 0; ends != NULL && i < plan->device_count; i++) {
-        if (draft->devices[i].link != NULL)
+        const struct bh_tree_node *link = draft->devices[i].link;
+
+        if (link != NULL && draft->switch_by_node[link->index] == BH_PLAN_NONE)
             plug(draft, i, ends);
     }
     for (uint32_t i = 0; ends != NULL && !draft->holes && i < plan->link_count; i++) {

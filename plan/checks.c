@@ -9,8 +9,8 @@ static const struct {
     void (*run)(struct bh_draft *draft);
 } checks[] = {
     {"each domain's id is its own", bh_check_ids},
-    {"names of domains, devices and links are their own", bh_check_names},
-    {"socket names in the run directory are their own", bh_check_sockets},
+    {"names of domains, devices, links and switches are their own", bh_check_names},
+    {"what each has in the run directory is its own", bh_check_sockets},
     {"a mask has only cores that its cluster has", bh_check_cores_exist},
     {"each core belongs to one domain", bh_check_cores_exclusive},
     {"a domain's memory lies inside the board's", bh_check_memory_inside},
@@ -25,6 +25,7 @@ static const struct {
     {"guests that may talk name each other", bh_check_peers},
     {"each port of the host is forwarded once", bh_check_ports},
     {"a link has two ends, and both are nets", bh_check_links},
+    {"a switch has two ports or more, and nobody else's", bh_check_switches},
     {"a domain is found ready on a console of its own", bh_check_ready_consoles},
     {"no domain waits for itself", bh_check_cycles},
 };

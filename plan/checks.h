@@ -27,8 +27,12 @@ void bh_check_cids(struct bh_draft *draft);
 void bh_check_peers(struct bh_draft *draft);
 void bh_check_ports(struct bh_draft *draft);
 void bh_check_links(struct bh_draft *draft);
+void bh_check_switches(struct bh_draft *draft);
 void bh_check_ready_consoles(struct bh_draft *draft);
 void bh_check_cycles(struct bh_draft *draft);
+
+/* May the device, whose class is known, plug into the link or switch that it names? False: reported. */
+bool bh_check_may_plug(struct bh_draft *draft, uint32_t index);
 
 /* Zeroed scratch of the draft's; NULL: memory ran out, which is noted, and the check may just be left out. */
 void *bh_check_room(struct bh_draft *draft, size_t count, size_t size);

@@ -41,8 +41,9 @@ struct bh_draft_domain {
 struct bh_draft_device {
     const struct bh_tree_node *node;
     const struct bh_plan_class *class_; /* NULL: unknown, reported */
-    const struct bh_tree_node *link;    /* NULL: none */
-    struct bh_diag_where link_at, image_at, mac_at, forward_at;
+    const struct bh_tree_node *link;    /* NULL: none; a switch too */
+    const char *port_words;             /* of its port at a switch, joined by ','; NULL: none */
+    struct bh_diag_where link_at, port_at, image_at, mac_at, forward_at;
     const char *image; /* value of the class's image option; NULL: none */
     uint64_t create_size;
     bool read_only;
@@ -67,9 +68,9 @@ struct bh_draft {
 
     struct bh_draft_domain *domains; /* one for each in plan->domains, likewise below */
     struct bh_draft_device *devices;
-    const struct bh_tree_node **links;
-    uint32_t *domain_by_node, *device_by_node,
-        *link_by_node; /* by a node's index; BH_PLAN_NONE: it is none */
+    const struct bh_tree_node **links, **switches;
+    uint32_t *domain_by_node, *device_by_node, *link_by_node,
+        *switch_by_node; /* by a node's index; BH_PLAN_NONE: it is none */
     bool
         holes; /* something that others may refer to could not be read: what would only follow from that is not said */
     bool nomem; /* set where memory ran out and a check could not say so */
@@ -81,11 +82,28 @@ int bh_draft_read(struct bh_draft *draft) BH_MUST_USE;
 /* Reading, by subject. Each reports what is wrong and goes on; only BH_ERR_NOMEM is returned. */
 int bh_draft_read_board(struct bh_draft *draft) BH_MUST_USE;
 int bh_draft_read_system(struct bh_draft *draft)
-    BH_MUST_USE; /* counts and names domains, devices and links */
+    BH_MUST_USE; /* counts and names domains, devices, links and switches */
 int bh_draft_read_domain(struct bh_draft *draft, uint32_t index) BH_MUST_USE;
 int bh_draft_read_device(struct bh_draft *draft, uint32_t index) BH_MUST_USE;
+/* What a device's node says of its port at a switch. */
+void bh_draft_read_port(struct bh_draft *draft, struct bh_draft_device *from);
+int bh_draft_read_switch(struct bh_draft *draft, uint32_t index) BH_MUST_USE;
 int bh_draft_read_backend(struct bh_draft *draft,
                           uint32_t index) BH_MUST_USE; /* once its options are there */
+
+/* Options of a node by their table (plan/read_options.c). */
+const struct bh_option *bh_draft_find_option(const struct bh_option *table, const char *name);
+/* A zeroed block that takes every value of the table; NULL: no memory. */
+void *bh_draft_scratch(struct bh_draft *draft, const struct bh_option *table);
+/* How many options the node's properties can make at most. */
+size_t bh_draft_count_values(const struct bh_tree_node *node);
+/* The property's value onto the end of `options`, which has room; what is wrong is reported. BH_ERR_NOMEM. */
+int bh_draft_add_option(struct bh_draft *draft, const struct bh_option *table, const struct bh_option *option,
+                        const struct bh_tree_property *property, void *scratch,
+                        struct bh_plan_option *options, size_t *count) BH_MUST_USE;
+/* Restart policy of a domain or switch: what is not said stays as it is. */
+void bh_draft_read_restart(struct bh_draft *draft, const struct bh_tree_node *node,
+                           enum bh_plan_restart *policy, uint32_t *limit, uint32_t *window_ms);
 
 /* The checks, in the order of one visible table. */
 void bh_draft_check(struct bh_draft *draft);

@@ -100,6 +100,8 @@ int bh_draft_read(struct bh_draft *draft)
     err = find_folders(draft, draft->tree.file);
     for (uint32_t i = 0; err == BH_OK && i < draft->plan->device_count; i++)
         err = bh_draft_read_device(draft, i);
+    for (uint32_t i = 0; err == BH_OK && i < draft->plan->switch_count; i++)
+        err = bh_draft_read_switch(draft, i);
     if (err == BH_OK)
         err = make_memory_room(draft);
     for (uint32_t i = 0; err == BH_OK && i < draft->plan->domain_count; i++)

@@ -37,8 +37,19 @@ struct bh_plan_class {
     const char *const *front_end;
 };
 
+/* What the planner must know of switches, by the same means. */
+struct bh_plan_switching {
+    const struct bh_option *options; /* of a switch's node */
+    const struct bh_option *words;   /* of one of its ports: "vlan=10" */
+    const char *port; /* the list option whose items are ports of other kinds: "KIND:WHERE,word=value,..." */
+    const char *name; /* the word that calls a port something */
+    const char
+        *mac; /* the word that holds a port to addresses: a net's own, where the description does not say */
+};
+
 struct bh_plan_settings {
     const struct bh_plan_class *classes; /* ends with a NULL name */
+    const struct bh_plan_switching *switching;
     const struct bh_option *common; /* options that every device program takes ("features"); may be NULL */
     const char *cache_dir;          /* what "cache:NAME" means; NULL: ${XDG_CACHE_HOME:-~/.cache}/bulkhead */
     const char

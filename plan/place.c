@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Placement: what the description leaves open is decided here, and always in the same way: guest addresses, PCI
- * slots, sockets, MAC addresses, files to create, the order of starting.
+ * slots, sockets, MAC addresses, ports of switches, files to create, the order of starting.
  */
 #include "plan/draft.h"
 #include <stdlib.h>
@@ -114,6 +114,40 @@ static void place_creates(struct bh_draft *draft)
         plan->create_count = kept + 1;
 }
 
+static bool has_word(const char *words, const char *name)
+{
+    const size_t length = strlen(name);
+
+    for (; words != NULL && *words != '\0'; words += strcspn(words, ",")) {
+        words += *words == ',';
+        if (strncmp(words, name, length) == 0 && words[length] == '=')
+            return true;
+    }
+    return false;
+}
+
+/* A port is called by its net, and held to the net's address, unless its words say otherwise, which come later. */
+static int place_port(struct bh_draft *draft, struct bh_plan_port *port)
+{
+    const struct bh_plan_switching *switching = draft->settings->switching;
+    const struct bh_plan_device *device = &draft->plan->devices[port->device];
+    const char *domain = draft->plan->domains[device->domain].name;
+    const char *given = draft->devices[port->device].port_words;
+    const char *comma = given == NULL || *given == '\0' ? "" : ",";
+    const char *option = draft->devices[port->device].class_->mac;
+    const char *mac = option == NULL ? NULL : bh_plan_option_value(device, option);
+    struct bh_arena *arena = &draft->box->arena;
+
+    port->socket = bh_plan_port_name(arena, domain, device->name);
+    if (mac == NULL || has_word(given, switching->mac))
+        port->words =
+            bh_arena_format(arena, "%s=%s.%s%s%s", switching->name, domain, device->name, comma, given);
+    else
+        port->words = bh_arena_format(arena, "%s=%s.%s,%s=%s%s%s", switching->name, domain, device->name,
+                                      switching->mac, mac, comma, given == NULL ? "" : given);
+    return port->socket == NULL || port->words == NULL ? BH_ERR_NOMEM : BH_OK;
+}
+
 int bh_draft_place(struct bh_draft *draft)
 {
     struct bh_plan *plan = draft->plan;
@@ -127,6 +161,10 @@ int bh_draft_place(struct bh_draft *draft)
     for (uint32_t i = 0; err == BH_OK && i < plan->link_count; i++) {
         plan->links[i].socket = bh_plan_link_name(&draft->box->arena, plan->links[i].name);
         err = plan->links[i].socket == NULL ? BH_ERR_NOMEM : BH_OK;
+    }
+    for (uint32_t i = 0; i < plan->switch_count; i++) {
+        for (size_t k = 0; err == BH_OK && k < plan->switches[i].port_count; k++)
+            err = place_port(draft, &plan->switches[i].ports[k]);
     }
     if (err != BH_OK)
         return err;

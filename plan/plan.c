@@ -50,6 +50,19 @@ const char *bh_plan_option_value(const struct bh_plan_device *device, const char
     return NULL;
 }
 
+const char *bh_plan_meeting(const struct bh_plan *plan, uint32_t device)
+{
+    const struct bh_plan_device *net = &plan->devices[device];
+    const struct bh_plan_switch *at =
+        net->net_switch == BH_PLAN_NONE ? NULL : &plan->switches[net->net_switch];
+
+    for (size_t i = 0; at != NULL && i < at->port_count; i++) {
+        if (at->ports[i].device == device)
+            return at->ports[i].socket;
+    }
+    return net->link == BH_PLAN_NONE ? NULL : plan->links[net->link].socket;
+}
+
 const char *bh_plan_arch_name(enum bh_plan_arch arch)
 {
     switch (arch) {
@@ -85,6 +98,11 @@ char *bh_plan_socket_name(struct bh_arena *arena, const char *domain, const char
 char *bh_plan_link_name(struct bh_arena *arena, const char *link)
 {
     return bh_arena_format(arena, "%s.link", link);
+}
+
+char *bh_plan_port_name(struct bh_arena *arena, const char *domain, const char *device)
+{
+    return bh_arena_format(arena, "%s.%s.link", domain, device);
 }
 
 bool bh_plan_name_ok(const char *name)

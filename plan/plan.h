@@ -20,16 +20,17 @@
 #include <stdint.h>
 
 /* Of the JSON form and of this struct. A reader refuses every other: the plan is made anew from the description. */
-#define BH_PLAN_VERSION 1
+#define BH_PLAN_VERSION 2
 #define BH_PLAN_NONE    UINT32_MAX
 
 /* Limits that the checker enforces and that every reader may count on. */
 #define BH_PLAN_DOMAINS_MAX 1024
 #define BH_PLAN_DEVICES_MAX 16384
 #define BH_PLAN_NAME_MAX                                                                                     \
-    31 /* bytes of a domain's, device's, link's or system's name: a node name [DTSpec 2.2.1] */
-#define BH_PLAN_CPUS_MAX  64 /* of one domain */
-#define BH_PLAN_PCI_SLOTS 31 /* devices of one domain: slots 1 to 31 of its bus; slot 0 is the host bridge */
+    31 /* bytes of a domain's, device's, link's, switch's or system's name: a node name [DTSpec 2.2.1] */
+#define BH_PLAN_CPUS_MAX     64 /* of one domain */
+#define BH_PLAN_PCI_SLOTS    31 /* devices of one domain: slots 1 to 31 of its bus; slot 0 is the host bridge */
+#define BH_PLAN_SWITCH_PORTS 64
 
 enum bh_plan_kind { BH_PLAN_VM };       /* what a domain is */
 enum bh_plan_arch { BH_PLAN_ARM64 };    /* what its CPUs execute */
@@ -66,9 +67,10 @@ struct bh_plan_device {
     uint32_t domain;    /* index into domains: who drives it */
     enum bh_plan_place place;
     enum bh_plan_transport transport;
-    char *socket;      /* file name in the run directory: "DOMAIN.DEVICE.sock"; unique in the system */
-    uint32_t pci_slot; /* 1 to BH_PLAN_PCI_SLOTS, function 0, on the domain's only bus */
-    uint32_t link;     /* index into links, or BH_PLAN_NONE */
+    char *socket;        /* file name in the run directory: "DOMAIN.DEVICE.sock"; unique in the system */
+    uint32_t pci_slot;   /* 1 to BH_PLAN_PCI_SLOTS, function 0, on the domain's only bus */
+    uint32_t link;       /* index into links, or BH_PLAN_NONE ... */
+    uint32_t net_switch; /* ... into switches, or BH_PLAN_NONE: it plugs into one of the two at most */
     struct bh_plan_option *options; /* in the order of the description; a list option comes once per item */
     size_t option_count;            /* paths are absolute; a net always has its "mac" */
     char *
@@ -138,6 +140,26 @@ struct bh_plan_link {
     char *socket;       /* file name in the run directory at which the two backends meet: "NAME.link" */
 };
 
+/* A port of a switch at which a net is. Its taps are among the switch's options. */
+struct bh_plan_port {
+    uint32_t device; /* index */
+    char *words;     /* what is set of it, as behind "--port=link:PATH,"; never empty */
+    char *socket;    /* folder in the run directory in which the two meet: "DOMAIN.DEVICE.link" */
+};
+
+/* A process of the host that joins its ports; it runs before any domain that has a net at one. */
+struct bh_plan_switch {
+    char *name; /* unique among switches and domains */
+    char *node;
+    uint32_t line;
+    struct bh_plan_option *options; /* as a device's */
+    size_t option_count;
+    enum bh_plan_restart restart; /* as a domain's */
+    uint32_t restart_limit, restart_window_ms;
+    struct bh_plan_port *ports; /* by device */
+    size_t port_count;
+};
+
 /* A file to make, sparse, where there is none, before anything starts; its folders too. */
 struct bh_plan_create {
     char *path; /* absolute */
@@ -153,6 +175,8 @@ struct bh_plan {
     size_t device_count;
     struct bh_plan_link *links;
     size_t link_count;
+    struct bh_plan_switch *switches; /* in the order of the description */
+    size_t switch_count;
     struct bh_plan_create *creates; /* by path */
     size_t create_count;
     uint32_t
@@ -181,6 +205,9 @@ uint32_t bh_plan_domain_find(const struct bh_plan *plan, const char *name);
 uint32_t bh_plan_device_find(const struct bh_plan *plan, uint32_t domain, const char *name);
 const char *bh_plan_option_value(const struct bh_plan_device *device,
                                  const char *name); /* the first of that name */
+
+/* The folder in the run directory in which a net meets its cable's other end; NULL: it plugs into nothing. */
+const char *bh_plan_meeting(const struct bh_plan *plan, uint32_t device);
 
 /* The enums' words in JSON and in messages ("on-failure"). Never NULL for a value of the enum. */
 const char *bh_plan_arch_name(enum bh_plan_arch arch);

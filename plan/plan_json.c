@@ -70,9 +70,22 @@ static void append_text(struct writer *writer, json_t *array, const char *text)
         writer->failed = true;
 }
 
+static void write_options(struct writer *writer, json_t *object, const struct bh_plan_option *options,
+                          size_t count)
+{
+    json_t *array = put_array(writer, object, "options");
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *option = append_object(writer, array);
+
+        put_text(writer, option, "name", options[i].name);
+        put_text(writer, option, "value", options[i].value);
+    }
+}
+
 static void write_device(struct writer *writer, json_t *array, const struct bh_plan_device *device)
 {
-    json_t *object = append_object(writer, array), *options;
+    json_t *object = append_object(writer, array);
 
     put_text(writer, object, "name", device->name);
     put_text(writer, object, "node", device->node);
@@ -85,13 +98,9 @@ static void write_device(struct writer *writer, json_t *array, const struct bh_p
     put_number(writer, object, "pci-slot", device->pci_slot);
     if (device->link != BH_PLAN_NONE)
         put_text(writer, object, "link", writer->plan->links[device->link].name);
-    options = put_array(writer, object, "options");
-    for (size_t i = 0; i < device->option_count; i++) {
-        json_t *option = append_object(writer, options);
-
-        put_text(writer, option, "name", device->options[i].name);
-        put_text(writer, option, "value", device->options[i].value);
-    }
+    if (device->net_switch != BH_PLAN_NONE)
+        put_text(writer, object, "switch", writer->plan->switches[device->net_switch].name);
+    write_options(writer, object, device->options, device->option_count);
     if (device->program != NULL) {
         json_t *arguments;
 
@@ -123,10 +132,20 @@ static void write_resources(struct writer *writer, json_t *object, const struct 
     }
 }
 
+static void write_restart(struct writer *writer, json_t *object, enum bh_plan_restart policy, uint32_t limit,
+                          uint32_t window_ms)
+{
+    json_t *restart = json_object();
+
+    put(writer, object, "restart", restart);
+    put_text(writer, restart, "policy", bh_plan_restart_name(policy));
+    put_number(writer, restart, "limit", limit);
+    put_number(writer, restart, "window-ms", window_ms);
+}
+
 static void write_life(struct writer *writer, json_t *object, const struct bh_plan_domain *domain)
 {
-    json_t *after = put_array(writer, object, "after"), *engines, *ready = json_object(),
-           *restart = json_object();
+    json_t *after = put_array(writer, object, "after"), *engines, *ready = json_object();
 
     for (size_t i = 0; i < domain->after_count; i++)
         append_text(writer, after, writer->plan->domains[domain->after[i]].name);
@@ -136,10 +155,7 @@ static void write_life(struct writer *writer, json_t *object, const struct bh_pl
         put_text(writer, ready, "console", writer->plan->devices[domain->ready.console].name);
     put_text(writer, ready, "pattern", domain->ready.pattern);
     put_number(writer, ready, "timeout-ms", domain->ready.timeout_ms);
-    put(writer, object, "restart", restart);
-    put_text(writer, restart, "policy", bh_plan_restart_name(domain->restart));
-    put_number(writer, restart, "limit", domain->restart_limit);
-    put_number(writer, restart, "window-ms", domain->restart_window_ms);
+    write_restart(writer, object, domain->restart, domain->restart_limit, domain->restart_window_ms);
     engines = put_array(writer, object, "excluded-engines");
     for (size_t i = 0; i < domain->excluded_engine_count; i++)
         append_text(writer, engines, domain->excluded_engines[i]);
@@ -167,12 +183,38 @@ static void write_domain(struct writer *writer, json_t *array, const struct bh_p
 }
 
 /* "DOMAIN/DEVICE" */
-static void append_end(struct writer *writer, json_t *array, const struct bh_plan_device *device)
+static json_t *spell_end(const struct writer *writer, uint32_t index)
 {
-    json_t *text = json_sprintf("%s/%s", writer->plan->domains[device->domain].name, device->name);
+    const struct bh_plan_device *device = &writer->plan->devices[index];
+
+    return json_sprintf("%s/%s", writer->plan->domains[device->domain].name, device->name);
+}
+
+static void append_end(struct writer *writer, json_t *array, uint32_t device)
+{
+    json_t *text = spell_end(writer, device);
 
     if (array == NULL || text == NULL || json_array_append_new(array, text) != 0)
         writer->failed = true;
+}
+
+static void write_switch(struct writer *writer, json_t *array, const struct bh_plan_switch *one)
+{
+    json_t *object = append_object(writer, array), *ports;
+
+    put_text(writer, object, "name", one->name);
+    put_text(writer, object, "node", one->node);
+    put_number(writer, object, "line", one->line);
+    write_options(writer, object, one->options, one->option_count);
+    write_restart(writer, object, one->restart, one->restart_limit, one->restart_window_ms);
+    ports = put_array(writer, object, "ports");
+    for (size_t i = 0; i < one->port_count; i++) {
+        json_t *port = append_object(writer, ports);
+
+        put(writer, port, "device", spell_end(writer, one->ports[i].device));
+        put_text(writer, port, "words", one->ports[i].words);
+        put_text(writer, port, "socket", one->ports[i].socket);
+    }
 }
 
 static void write_system(struct writer *writer, json_t *root)
@@ -196,9 +238,12 @@ static void write_system(struct writer *writer, json_t *root)
         put_number(writer, object, "line", link->line);
         put_text(writer, object, "socket", link->socket);
         ends = put_array(writer, object, "ends");
-        append_end(writer, ends, &plan->devices[link->device[0]]);
-        append_end(writer, ends, &plan->devices[link->device[1]]);
+        append_end(writer, ends, link->device[0]);
+        append_end(writer, ends, link->device[1]);
     }
+    array = put_array(writer, root, "switches");
+    for (size_t i = 0; i < plan->switch_count; i++)
+        write_switch(writer, array, &plan->switches[i]);
     array = put_array(writer, root, "creates");
     for (size_t i = 0; i < plan->create_count; i++) {
         json_t *object = append_object(writer, array);

@@ -3,8 +3,8 @@
  * Reading a plan back from its JSON.
  *
  * Theory of operation: a cursor stands on one object and counts the members that were asked for; what was not
- * asked for is an error, so that a plan is never half understood. The first pass makes domains with their devices
- * and links, the second resolves names into indexes, then plan_verify.c checks the whole. The first error ends it.
+ * asked for is an error, so that a plan is never half understood. The first pass makes domains with their devices,
+ * links and switches, plan_resolve.c makes names indexes, then plan_verify.c checks the whole. The first error ends it.
  */
 #include "plan/plan_parse.h"
 #include <ctype.h>
@@ -188,12 +188,25 @@ static void get_texts(struct cursor *cursor, const char *key, size_t most, size_
     }
 }
 
+static void parse_options(struct cursor *cursor, struct bh_plan_option **options, size_t *count)
+{
+    struct bh_plan_reader *reader = cursor->reader;
+    const json_t *array = get_array(cursor, "options", 4096, sizeof(**options), count, options);
+
+    for (size_t i = 0; i < *count && reader->err == BH_OK; i++) {
+        struct cursor option = enter(reader, json_array_get(array, i), cursor->where);
+
+        (*options)[i].name = get_text(&option, "name", true);
+        (*options)[i].value = get_text(&option, "value", true);
+        (void)leave(&option);
+    }
+}
+
 static void parse_device(struct bh_plan_reader *reader, const json_t *object, const char *where,
                          struct bh_plan_device *device)
 {
     static const char *const places[] = {"process"}, *const transports[] = {"vhost-user"};
     struct cursor cursor = enter(reader, object, where);
-    const json_t *options;
 
     device->name = get_text(&cursor, "name", true);
     device->node = get_text(&cursor, "node", true);
@@ -204,17 +217,10 @@ static void parse_device(struct bh_plan_reader *reader, const json_t *object, co
     device->transport = (enum bh_plan_transport)get_word(&cursor, "transport", transports, 1);
     device->socket = get_text(&cursor, "socket", true);
     device->pci_slot = get_number(&cursor, "pci-slot");
-    device->link = BH_PLAN_NONE;
-    (void)member(&cursor, "link", false); /* resolved when all links are known */
-    options = get_array(&cursor, "options", 4096, sizeof(*device->options), &device->option_count,
-                        &device->options);
-    for (size_t i = 0; i < device->option_count && reader->err == BH_OK; i++) {
-        struct cursor option = enter(reader, json_array_get(options, i), where);
-
-        device->options[i].name = get_text(&option, "name", true);
-        device->options[i].value = get_text(&option, "value", true);
-        (void)leave(&option);
-    }
+    device->link = device->net_switch = BH_PLAN_NONE;
+    (void)member(&cursor, "link", false); /* resolved when all links and switches are known */
+    (void)member(&cursor, "switch", false);
+    parse_options(&cursor, &device->options, &device->option_count);
     device->program = get_text(&cursor, "program", false);
     if (device->program != NULL)
         get_texts(&cursor, "arguments", 256, &device->argument_count, &device->arguments);
@@ -250,10 +256,21 @@ static void parse_resources(struct cursor *cursor, struct bh_plan_domain *domain
     }
 }
 
+static void parse_restart(struct cursor *cursor, enum bh_plan_restart *policy, uint32_t *limit,
+                          uint32_t *window_ms)
+{
+    static const char *const policies[] = {"never", "on-failure", "always"};
+    struct cursor entry = enter(cursor->reader, member(cursor, "restart", true), cursor->where);
+
+    *policy = (enum bh_plan_restart)get_word(&entry, "policy", policies, 3);
+    *limit = get_number(&entry, "limit");
+    *window_ms = get_number(&entry, "window-ms");
+    (void)leave(&entry);
+}
+
 static void parse_life(struct cursor *cursor, struct bh_plan_domain *domain)
 {
-    static const char *const policies[] = {"never", "on-failure", "always"}, *const kinds[] = {"started",
-                                                                                               "console"};
+    static const char *const kinds[] = {"started", "console"};
     struct bh_plan_reader *reader = cursor->reader;
     struct cursor entry = enter(reader, member(cursor, "ready", true), cursor->where);
 
@@ -263,11 +280,7 @@ static void parse_life(struct cursor *cursor, struct bh_plan_domain *domain)
     domain->ready.pattern = get_text(&entry, "pattern", domain->ready.kind == BH_PLAN_READY_CONSOLE);
     domain->ready.timeout_ms = get_number(&entry, "timeout-ms");
     (void)leave(&entry);
-    entry = enter(reader, member(cursor, "restart", true), cursor->where);
-    domain->restart = (enum bh_plan_restart)get_word(&entry, "policy", policies, 3);
-    domain->restart_limit = get_number(&entry, "limit");
-    domain->restart_window_ms = get_number(&entry, "window-ms");
-    (void)leave(&entry);
+    parse_restart(cursor, &domain->restart, &domain->restart_limit, &domain->restart_window_ms);
     get_texts(cursor, "excluded-engines", 64, &domain->excluded_engine_count, &domain->excluded_engines);
     (void)get_array(cursor, "after", BH_PLAN_DOMAINS_MAX, sizeof(*domain->after), &domain->after_count,
                     &domain->after); /* resolved when the domains are known */
@@ -323,86 +336,27 @@ static void parse_link(struct bh_plan_reader *reader, const json_t *object, stru
     (void)leave(&cursor);
 }
 
-/* A string of an array that names a domain. */
-static uint32_t domain_named(struct bh_plan_reader *reader, const json_t *value, const char *where)
+static void parse_switch(struct bh_plan_reader *reader, const json_t *object, struct bh_plan_switch *to)
 {
-    const char *name = json_string_value(value);
-    uint32_t index = name == NULL ? BH_PLAN_NONE : bh_plan_domain_find(reader->plan, name);
+    struct cursor cursor = enter(reader, object, below(reader, "switches", name_in(object)));
+    const json_t *ports;
 
-    if (index == BH_PLAN_NONE)
-        (void)bh_plan_wrong(reader, where, "it refers to a domain that is not there");
-    return index;
-}
+    to->name = get_text(&cursor, "name", true);
+    to->node = get_text(&cursor, "node", true);
+    to->line = get_number(&cursor, "line");
+    parse_options(&cursor, &to->options, &to->option_count);
+    parse_restart(&cursor, &to->restart, &to->restart_limit, &to->restart_window_ms);
+    ports =
+        get_array(&cursor, "ports", BH_PLAN_SWITCH_PORTS, sizeof(*to->ports), &to->port_count, &to->ports);
+    for (size_t i = 0; i < to->port_count && reader->err == BH_OK; i++) {
+        struct cursor port = enter(reader, json_array_get(ports, i), cursor.where);
 
-static uint32_t link_named(const struct bh_plan *plan, const char *name)
-{
-    for (uint32_t i = 0; name != NULL && i < plan->link_count; i++) {
-        if (strcmp(plan->links[i].name, name) == 0)
-            return i;
+        (void)member(&port, "device", true); /* resolved when the devices are known */
+        to->ports[i].words = get_text(&port, "words", true);
+        to->ports[i].socket = get_text(&port, "socket", true);
+        (void)leave(&port);
     }
-    return BH_PLAN_NONE;
-}
-
-static void resolve_domain(struct bh_plan_reader *reader, const json_t *object, uint32_t index)
-{
-    struct bh_plan_domain *domain = &reader->plan->domains[index];
-    const json_t *after = json_object_get(object, "after"), *devices = json_object_get(object, "devices");
-    const json_t *console = json_object_get(json_object_get(object, "ready"), "console");
-
-    for (size_t i = 0; i < domain->after_count && reader->err == BH_OK; i++)
-        domain->after[i] = domain_named(reader, json_array_get(after, i), domain->name);
-    if (console != NULL && reader->err == BH_OK) {
-        const char *name = json_string_value(console);
-
-        domain->ready.console = name == NULL ? BH_PLAN_NONE : bh_plan_device_find(reader->plan, index, name);
-        if (domain->ready.console == BH_PLAN_NONE)
-            (void)bh_plan_wrong(reader, domain->name, "its \"console\" is not there");
-    }
-    for (uint32_t i = 0; i < domain->device_count && reader->err == BH_OK; i++) {
-        const json_t *link = json_object_get(json_array_get(devices, i), "link");
-        struct bh_plan_device *device = &reader->plan->devices[domain->device_first + i];
-
-        if (link == NULL)
-            continue;
-        device->link = link_named(reader->plan, json_string_value(link));
-        if (device->link == BH_PLAN_NONE)
-            (void)bh_plan_wrong(reader, domain->name, "a device's \"link\" is not there");
-    }
-}
-
-/* "DOMAIN/DEVICE"; neither name has a slash. */
-static uint32_t end_named(struct bh_plan_reader *reader, const char *text)
-{
-    char domain[BH_PLAN_NAME_MAX + 1];
-    size_t length = text == NULL ? 0 : strcspn(text, "/");
-    uint32_t index;
-
-    if (text == NULL || text[length] != '/' || length >= sizeof(domain))
-        return BH_PLAN_NONE;
-    memcpy(domain, text, length);
-    domain[length] = '\0';
-    index = bh_plan_domain_find(reader->plan, domain);
-    return index == BH_PLAN_NONE ? BH_PLAN_NONE : bh_plan_device_find(reader->plan, index, text + length + 1);
-}
-
-static void resolve(struct bh_plan_reader *reader, const json_t *domains, const json_t *links,
-                    const json_t *order)
-{
-    struct bh_plan *plan = reader->plan;
-
-    for (uint32_t i = 0; i < plan->domain_count && reader->err == BH_OK; i++)
-        resolve_domain(reader, json_array_get(domains, i), i);
-    for (uint32_t i = 0; i < plan->link_count && reader->err == BH_OK; i++) {
-        const json_t *ends = json_object_get(json_array_get(links, i), "ends");
-
-        for (size_t k = 0; k < 2; k++)
-            plan->links[i].device[k] = end_named(reader, json_string_value(json_array_get(ends, k)));
-        if (json_array_size(ends) != 2 || plan->links[i].device[0] == BH_PLAN_NONE ||
-            plan->links[i].device[1] == BH_PLAN_NONE)
-            (void)bh_plan_wrong(reader, plan->links[i].name, "its \"ends\" are not two devices");
-    }
-    for (uint32_t i = 0; i < plan->domain_count && reader->err == BH_OK; i++)
-        plan->start_order[i] = domain_named(reader, json_array_get(order, i), "start-order");
+    (void)leave(&cursor);
 }
 
 /* How many devices there are, before any is read, so that they can have one array. */
@@ -434,7 +388,7 @@ static void parse_system(struct bh_plan_reader *reader, const json_t *root)
 {
     struct cursor cursor = enter(reader, root, "the plan");
     struct bh_plan *plan = reader->plan;
-    const json_t *domains, *links, *order;
+    const json_t *domains, *links, *switches;
     size_t orders = 0, devices;
 
     (void)get_number(&cursor, "bulkhead-plan");
@@ -444,8 +398,10 @@ static void parse_system(struct bh_plan_reader *reader, const json_t *root)
                         &plan->domains);
     links = get_array(&cursor, "links", BH_PLAN_DEVICES_MAX, sizeof(*plan->links), &plan->link_count,
                       &plan->links);
-    order = get_array(&cursor, "start-order", BH_PLAN_DOMAINS_MAX, sizeof(*plan->start_order), &orders,
-                      &plan->start_order);
+    switches = get_array(&cursor, "switches", BH_PLAN_DOMAINS_MAX, sizeof(*plan->switches),
+                         &plan->switch_count, &plan->switches);
+    (void)get_array(&cursor, "start-order", BH_PLAN_DOMAINS_MAX, sizeof(*plan->start_order), &orders,
+                    &plan->start_order);
     if (reader->err == BH_OK && orders != plan->domain_count)
         (void)bh_plan_wrong(reader, "start-order", "it does not have each domain once");
     devices = count_devices(domains);
@@ -461,9 +417,11 @@ static void parse_system(struct bh_plan_reader *reader, const json_t *root)
     }
     for (size_t i = 0; i < plan->link_count && reader->err == BH_OK; i++)
         parse_link(reader, json_array_get(links, i), &plan->links[i]);
+    for (size_t i = 0; i < plan->switch_count && reader->err == BH_OK; i++)
+        parse_switch(reader, json_array_get(switches, i), &plan->switches[i]);
     parse_creates(&cursor);
     if (leave(&cursor))
-        resolve(reader, domains, links, order);
+        bh_plan_resolve(reader, root);
 }
 
 int bh_plan_from_json(const char *text, size_t length, const char *file, struct bh_diag_sink *sink,

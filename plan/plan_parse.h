@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two halves of reading a plan back: plan_parse.c takes the JSON apart by type, plan_verify.c checks what
- * plan.h promises of the result.
+ * The parts of reading a plan back: plan_parse.c takes the JSON apart by type, plan_resolve.c looks names up,
+ * plan_verify.c checks what plan.h promises of the result.
  *
  * Threading: one thread.   Ownership: the box's arena.   May block: no.
  */
@@ -22,6 +22,9 @@ struct bh_plan_reader {
 /* Note that the plan is wrong at `where` ("domains/linux-a/memory"). Always false, to be returned. */
 bool bh_plan_wrong(struct bh_plan_reader *reader, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* `root` has been taken apart: every array is one, of the length that the plan has. What is wrong is reported. */
+void bh_plan_resolve(struct bh_plan_reader *reader, const json_t *root);
 
 /* False: reported. */
 bool bh_plan_verify(struct bh_plan_reader *reader);

@@ -11,10 +11,10 @@ static bool path_ok(const char *path)
     return path[0] == '/';
 }
 
-static bool options_ok(const struct bh_plan_device *device)
+static bool options_ok(const struct bh_plan_option *options, size_t count)
 {
-    for (size_t i = 0; i < device->option_count; i++) {
-        const char *name = device->options[i].name;
+    for (size_t i = 0; i < count; i++) {
+        const char *name = options[i].name;
 
         if (*name == '\0' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name) ||
             *name == '-')
@@ -41,12 +41,16 @@ static bool verify_device(struct bh_plan_reader *reader, const struct bh_plan_de
     *slots |= UINT64_C(1) << device->pci_slot;
     if (device->program != NULL && !path_ok(device->program))
         return bh_plan_wrong(reader, device->node, "its program is no absolute path");
-    if (!options_ok(device))
+    if (!options_ok(device->options, device->option_count))
         return bh_plan_wrong(reader, device->node, "the name of an option is none");
     if (device->link != BH_PLAN_NONE &&
         reader->plan->links[device->link].device[0] != (uint32_t)(device - reader->plan->devices) &&
         reader->plan->links[device->link].device[1] != (uint32_t)(device - reader->plan->devices))
         return bh_plan_wrong(reader, device->node, "it is no end of its link");
+    if (device->net_switch != BH_PLAN_NONE &&
+        (device->link != BH_PLAN_NONE ||
+         bh_plan_meeting(reader->plan, (uint32_t)(device - reader->plan->devices)) == NULL))
+        return bh_plan_wrong(reader, device->node, "it is at no port of its switch, or at a link as well");
     return true;
 }
 
@@ -129,6 +133,48 @@ static bool verify_links(struct bh_plan_reader *reader)
     return true;
 }
 
+static bool verify_ports(struct bh_plan_reader *reader, uint32_t index)
+{
+    const struct bh_plan *plan = reader->plan;
+    const struct bh_plan_switch *one = &plan->switches[index];
+
+    for (size_t i = 0; i < one->port_count; i++) {
+        const struct bh_plan_port *port = &one->ports[i];
+        const struct bh_plan_device *device = &plan->devices[port->device];
+        const char *socket =
+            bh_plan_port_name(&reader->box->arena, plan->domains[device->domain].name, device->name);
+
+        if (device->net_switch != index || (i > 0 && port->device <= one->ports[i - 1].device))
+            return bh_plan_wrong(reader, one->node, "a port's device does not plug into it, or comes twice");
+        if (socket == NULL || strcmp(socket, port->socket) != 0 || *port->words == '\0')
+            return bh_plan_wrong(reader, one->node, "a port's words or its socket's name are none");
+    }
+    return true;
+}
+
+static bool verify_switches(struct bh_plan_reader *reader)
+{
+    const struct bh_plan *plan = reader->plan;
+
+    for (uint32_t i = 0; i < plan->switch_count; i++) {
+        const struct bh_plan_switch *one = &plan->switches[i];
+
+        if (!bh_plan_name_ok(one->name) || bh_plan_domain_find(plan, one->name) != BH_PLAN_NONE)
+            return bh_plan_wrong(reader, one->node, "its name is none, or a domain's");
+        for (uint32_t k = 0; k < i; k++) {
+            if (strcmp(plan->switches[k].name, one->name) == 0)
+                return bh_plan_wrong(reader, one->node, "its name is there twice");
+        }
+        if (!options_ok(one->options, one->option_count))
+            return bh_plan_wrong(reader, one->node, "the name of an option is none");
+        if (one->restart_limit == 0 || one->restart_window_ms == 0)
+            return bh_plan_wrong(reader, one->node, "its restart policy has no limit");
+        if (!verify_ports(reader, i))
+            return false;
+    }
+    return true;
+}
+
 static bool verify_order(struct bh_plan_reader *reader)
 {
     const struct bh_plan *plan = reader->plan;
@@ -181,5 +227,5 @@ bool bh_plan_verify(struct bh_plan_reader *reader)
             return bh_plan_wrong(reader, "creates",
                                  "a path is not absolute or not in order, or a size is none");
     }
-    return verify_links(reader) && verify_order(reader);
+    return verify_links(reader) && verify_switches(reader) && verify_order(reader);
 }

@@ -2,11 +2,6 @@
 /*
  * One virtual device's node: its class, its options by the class's own table, and the few properties that every
  * device may have.
- *
- * Theory of operation: a property's value is turned into the text that a user would type after "--name=", and
- * that text goes through bh_option_set() into a scratch block as large as the table's offsets ask for. So the
- * description is held to exactly what the command line is held to, without a second copy of the rules. The plan
- * keeps the texts.
  */
 #include "plan/draft.h"
 #include <stdio.h>
@@ -17,22 +12,9 @@
 #define TABLES            2  /* of options: the class's, and the one common to all */
 #define DEVICE_PROPERTIES (sizeof(device_properties) / sizeof(device_properties[0]))
 
-static const char *const device_properties[] = {"compatible",
-                                                "label",
-                                                "phandle",
-                                                "status",
-                                                "bulkhead,served-by",
-                                                "bulkhead,create-size",
-                                                "bulkhead,link",
-                                                "bulkhead,backend",
-                                                "bulkhead,arguments"};
-
-static const struct bh_option *find_option(const struct bh_option *table, const char *name)
-{
-    const struct bh_option *option = table == NULL ? NULL : bh_option_find(table, name);
-
-    return option == NULL || option->cli_only ? NULL : option;
-}
+static const char *const device_properties[] = {
+    "compatible",           "label",         "phandle",       "status",           "bulkhead,served-by",
+    "bulkhead,create-size", "bulkhead,link", "bulkhead,port", "bulkhead,backend", "bulkhead,arguments"};
 
 static void unknown_property(struct bh_draft *draft, const struct bh_draft_device *from,
                              const struct bh_tree_property *property)
@@ -54,74 +36,6 @@ static void unknown_property(struct bh_draft *draft, const struct bh_draft_devic
     bh_draft_unknown(draft, &property->where, what, property->name, names, count);
 }
 
-/* A value that is no text, as text: an empty property, a cell, six bytes. */
-static char *spell_value(struct bh_draft *draft, const struct bh_option *option,
-                         const struct bh_tree_property *property)
-{
-    const uint8_t *data = property->data;
-    struct bh_arena *arena = &draft->box->arena;
-
-    if (option->type == BH_OPT_BOOL && property->size == 0)
-        return bh_arena_string(arena, "on");
-    if ((option->type == BH_OPT_UINT || option->type == BH_OPT_SIZE) && property->size == 4)
-        return bh_arena_format(arena, "%u", bh_tree_cell(data));
-    if (option->type == BH_OPT_MAC && property->size == 6)
-        return bh_arena_format(arena, "%02x:%02x:%02x:%02x:%02x:%02x", data[0], data[1], data[2], data[3],
-                               data[4], data[5]);
-    return NULL;
-}
-
-static char *text_value(struct bh_draft *draft, const struct bh_option *option,
-                        const struct bh_diag_where *where, const char *text)
-{
-    if (option->type == BH_OPT_PATH)
-        return bh_draft_path(draft, where, text);
-    return bh_arena_string(&draft->box->arena, text);
-}
-
-static const char *wanted(const struct bh_option *option)
-{
-    switch (option->type) {
-    case BH_OPT_BOOL: return "a switch: empty, \"on\" or \"off\"";
-    case BH_OPT_UINT: return "a number: one cell or one string";
-    case BH_OPT_SIZE: return "a size: one string or one cell";
-    case BH_OPT_MAC: return "a MAC address: one string or six bytes";
-    case BH_OPT_LIST: return "one or more strings";
-    default: return "one string";
-    }
-}
-
-static int add_option(struct bh_draft *draft, uint32_t index, const struct bh_option *table,
-                      const struct bh_option *option, const struct bh_tree_property *property, void *scratch)
-{
-    struct bh_plan_device *to = &draft->plan->devices[index];
-    bool is_text = bh_tree_is_text(property);
-    const char *text = is_text ? bh_tree_next_text(property, NULL) : NULL;
-    char *value = is_text ? NULL : spell_value(draft, option, property);
-
-    if ((is_text && option->type != BH_OPT_LIST && strlen(text) + 1 != property->size) ||
-        (!is_text && value == NULL)) {
-        bh_report_error(draft->report, &property->where, NULL, option->help, "`%s` must be %s", option->name,
-                        wanted(option));
-        return BH_OK;
-    }
-    do {
-        if (is_text)
-            value = text_value(draft, option, &property->where, text);
-        if (value == NULL)
-            return BH_OK; /* an empty path: reported */
-        if (bh_option_set(table, scratch, option->name, value, &draft->report->sink, &property->where) !=
-            BH_OK)
-            return BH_OK; /* reported there */
-        to->options[to->option_count].name = bh_arena_string(&draft->box->arena, option->name);
-        to->options[to->option_count].value = value;
-        if (to->options[to->option_count++].name == NULL)
-            return BH_ERR_NOMEM;
-        text = is_text ? bh_tree_next_text(property, text) : NULL;
-    } while (text != NULL);
-    return BH_OK;
-}
-
 static void read_common(struct bh_draft *draft, struct bh_draft_device *from)
 {
     const struct bh_tree_node *node = from->node, *server;
@@ -139,6 +53,7 @@ static void read_common(struct bh_draft *draft, struct bh_draft_device *from)
     if (found != BH_ABSENT)
         from->link_at = bh_tree_property(node, "bulkhead,link")->where;
     draft->holes |= found == BH_BAD;
+    bh_draft_read_port(draft, from);
     if (served == NULL)
         return;
     if (served->size != 4) {
@@ -239,43 +154,16 @@ static void check_one_of(struct bh_draft *draft, const struct bh_draft_device *f
                         from->class_->name, list);
 }
 
-/* A zeroed block that takes every value of the table. */
-static void *scratch_for(struct bh_draft *draft, const struct bh_option *table)
-{
-    size_t size = 0;
-
-    for (const struct bh_option *option = table; option != NULL && option->name != NULL; option++) {
-        if (option->offset + 64 > size)
-            size = option->offset + 64;
-    }
-    return bh_arena_alloc(&draft->arena, 1, size);
-}
-
-static size_t count_values(const struct bh_tree_node *node)
-{
-    size_t count = 1; /* room for a MAC address that the planner makes up */
-
-    for (uint32_t i = 0; i < node->property_count; i++) {
-        const struct bh_tree_property *property = &node->properties[i];
-
-        count++;
-        if (!bh_tree_is_text(property))
-            continue;
-        for (uint32_t k = 0; k + 1 < property->size; k++)
-            count += property->data[k] == '\0';
-    }
-    return count;
-}
-
 static int read_options(struct bh_draft *draft, uint32_t index)
 {
     struct bh_draft_device *from = &draft->devices[index];
+    struct bh_plan_device *to = &draft->plan->devices[index];
     const struct bh_option *tables[TABLES] = {from->class_->options, draft->settings->common};
     void *scratch[TABLES] = {NULL};
     int err = BH_OK;
 
     for (size_t t = 0; t < TABLES && err == BH_OK; t++) {
-        scratch[t] = scratch_for(draft, tables[t]);
+        scratch[t] = bh_draft_scratch(draft, tables[t]);
         err = scratch[t] == NULL ? BH_ERR_NOMEM : BH_OK;
     }
     for (uint32_t i = 0; i < from->node->property_count && err == BH_OK; i++) {
@@ -287,9 +175,10 @@ static int read_options(struct bh_draft *draft, uint32_t index)
         for (size_t k = 0; k < DEVICE_PROPERTIES && !known; k++)
             known = strcmp(device_properties[k], property->name) == 0;
         for (; t < TABLES && !known && option == NULL; t++)
-            option = find_option(tables[t], property->name);
+            option = bh_draft_find_option(tables[t], property->name);
         if (option != NULL)
-            err = add_option(draft, index, tables[t - 1], option, property, scratch[t - 1]);
+            err = bh_draft_add_option(draft, tables[t - 1], option, property, scratch[t - 1], to->options,
+                                      &to->option_count);
         else if (!known)
             unknown_property(draft, from, property);
     }
@@ -314,7 +203,7 @@ int bh_draft_read_device(struct bh_draft *draft, uint32_t index)
     to->virtio_id = from->class_->virtio_id;
     to->place = BH_PLAN_PROCESS;
     to->transport = BH_PLAN_VHOST_USER;
-    to->options = bh_arena_alloc(&draft->box->arena, count_values(from->node), sizeof(*to->options));
+    to->options = bh_arena_alloc(&draft->box->arena, bh_draft_count_values(from->node), sizeof(*to->options));
     if (to->class_name == NULL || to->options == NULL)
         return BH_ERR_NOMEM;
     read_common(draft, from);

@@ -346,20 +346,20 @@ static int read_ready(struct bh_draft *draft, struct bh_draft_domain *from, stru
     return BH_OK;
 }
 
-static void read_restart(struct bh_draft *draft, struct bh_draft_domain *from, struct bh_plan_domain *to)
+void bh_draft_read_restart(struct bh_draft *draft, const struct bh_tree_node *node,
+                           enum bh_plan_restart *policy, uint32_t *limit, uint32_t *window_ms)
 {
     const char *words[4] = {NULL};
-    uint32_t word = BH_PLAN_RESTART_NEVER;
-    uint64_t limit = 3;
+    uint32_t word = *policy;
+    uint64_t number = *limit;
 
     for (int i = BH_PLAN_RESTART_NEVER; i <= BH_PLAN_RESTART_ALWAYS; i++)
         words[i] = bh_plan_restart_name((enum bh_plan_restart)i);
-    to->restart_window_ms = 600000;
-    (void)bh_value_word(draft, from->node, "bulkhead,restart", words, &word);
-    (void)bh_value_number(draft, from->node, "bulkhead,restart-limit", 1, 1000, &limit);
-    (void)bh_value_time(draft, from->node, "bulkhead,restart-window", &to->restart_window_ms);
-    to->restart = (enum bh_plan_restart)word;
-    to->restart_limit = (uint32_t)limit;
+    (void)bh_value_word(draft, node, "bulkhead,restart", words, &word);
+    (void)bh_value_number(draft, node, "bulkhead,restart-limit", 1, 1000, &number);
+    (void)bh_value_time(draft, node, "bulkhead,restart-window", window_ms);
+    *policy = (enum bh_plan_restart)word;
+    *limit = (uint32_t)number;
 }
 
 static int read_engines(struct bh_draft *draft, struct bh_draft_domain *from, struct bh_plan_domain *to)
@@ -447,7 +447,10 @@ int bh_draft_read_domain(struct bh_draft *draft, uint32_t index)
     to->kind = BH_PLAN_VM;
     to->arch = BH_PLAN_ARM64;
     read_id(draft, from, to);
-    read_restart(draft, from, to);
+    to->restart = BH_PLAN_RESTART_NEVER;
+    to->restart_limit = 3;
+    to->restart_window_ms = 600000;
+    bh_draft_read_restart(draft, from->node, &to->restart, &to->restart_limit, &to->restart_window_ms);
     err = read_os(draft, from, to);
     if (err == BH_OK)
         err = read_cpus(draft, from, to);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What there is under /domains: counts and names the domains, devices and links, so that everything after can
- * refer to them by index.
+ * What there is under /domains: counts and names the domains, devices, links and switches, so that everything after
+ * can refer to them by index.
  */
 #include "plan/draft.h"
 #include <string.h>
@@ -9,9 +9,9 @@
 static const char *const domains_properties[] = {
     "#address-cells", "#size-cells", "bulkhead,system", "compatible", "phandle", "ranges", "status"};
 static const char *const link_properties[] = {"compatible", "label", "phandle", "status"};
-static const char *const node_kinds[] = {"openamp,domain-v1", "bulkhead,link"};
+static const char *const node_kinds[] = {"openamp,domain-v1", "bulkhead,link", "bulkhead,switch"};
 
-enum kind { OTHER, DOMAIN, LINK };
+enum kind { OTHER, DOMAIN, LINK, SWITCH };
 
 /* The first compatible that begins with `prefix`; NULL: none. */
 static const char *first_compatible(const struct bh_tree_node *node, const char *prefix)
@@ -33,6 +33,8 @@ static enum kind kind_of(const struct bh_tree_node *node)
         return OTHER;
     if (bh_tree_compatible(node, "openamp,domain-v1"))
         return DOMAIN;
+    if (bh_tree_compatible(node, "bulkhead,switch"))
+        return SWITCH;
     return bh_tree_compatible(node, "bulkhead,link") ? LINK : OTHER;
 }
 
@@ -41,7 +43,7 @@ static bool is_device(const struct bh_tree_node *node)
     return bh_draft_enabled(node) && first_compatible(node, "bulkhead,") != NULL;
 }
 
-/* A child of /domains that is neither domain nor link: other vendors' are left alone, a slip of ours is not. */
+/* A child of /domains that is none of these: other vendors' are left alone, a slip of ours is not. */
 static void check_other(struct bh_draft *draft, const struct bh_tree_node *node)
 {
     const struct bh_tree_property *compatible = bh_tree_property(node, "compatible");
@@ -53,8 +55,9 @@ static void check_other(struct bh_draft *draft, const struct bh_tree_node *node)
     draft->holes |= compatible == NULL || word == NULL || first_compatible(node, "bulkhead,") != NULL ||
                     bh_did_you_mean(word, node_kinds, kinds) != NULL;
     if (compatible == NULL || word == NULL) {
-        bh_draft_missing(draft, node, "compatible",
-                         "a domain has \"openamp,domain-v1\", a link \"bulkhead,link\"");
+        bh_draft_missing(
+            draft, node, "compatible",
+            "a domain has \"openamp,domain-v1\", a link \"bulkhead,link\", a switch \"bulkhead,switch\"");
         return;
     }
     if (first_compatible(node, "bulkhead,") != NULL)
@@ -135,6 +138,7 @@ static int count_things(struct bh_draft *draft)
     for (const struct bh_tree_node *node = draft->domains_node->child; node != NULL; node = node->next) {
         plan->domain_count += kind_of(node) == DOMAIN;
         plan->link_count += kind_of(node) == LINK;
+        plan->switch_count += kind_of(node) == SWITCH;
         for (const struct bh_tree_node *child = node->child; kind_of(node) == DOMAIN && child != NULL;
              child = child->next)
             plan->device_count += is_device(child);
@@ -142,19 +146,23 @@ static int count_things(struct bh_draft *draft)
     plan->domains = bh_arena_alloc(arena, plan->domain_count, sizeof(*plan->domains));
     plan->devices = bh_arena_alloc(arena, plan->device_count, sizeof(*plan->devices));
     plan->links = bh_arena_alloc(arena, plan->link_count, sizeof(*plan->links));
+    plan->switches = bh_arena_alloc(arena, plan->switch_count, sizeof(*plan->switches));
     plan->start_order = bh_arena_alloc(arena, plan->domain_count, sizeof(*plan->start_order));
     plan->creates = bh_arena_alloc(arena, plan->device_count, sizeof(*plan->creates));
     draft->domains = bh_arena_alloc(&draft->arena, plan->domain_count, sizeof(*draft->domains));
     draft->devices = bh_arena_alloc(&draft->arena, plan->device_count, sizeof(*draft->devices));
     draft->links = bh_arena_alloc(&draft->arena, plan->link_count, sizeof(struct bh_tree_node *));
+    draft->switches = bh_arena_alloc(&draft->arena, plan->switch_count, sizeof(struct bh_tree_node *));
     draft->domain_by_node = node_index(draft);
     draft->device_by_node = node_index(draft);
     draft->link_by_node = node_index(draft);
-    if (draft->domain_by_node == NULL || draft->device_by_node == NULL || draft->link_by_node == NULL)
+    draft->switch_by_node = node_index(draft);
+    if (draft->domain_by_node == NULL || draft->device_by_node == NULL || draft->link_by_node == NULL ||
+        draft->switch_by_node == NULL)
         return BH_ERR_NOMEM;
-    return plan->domains == NULL || plan->devices == NULL || plan->links == NULL ||
+    return plan->domains == NULL || plan->devices == NULL || plan->links == NULL || plan->switches == NULL ||
                    plan->start_order == NULL || plan->creates == NULL || draft->domains == NULL ||
-                   draft->devices == NULL || draft->links == NULL
+                   draft->devices == NULL || draft->links == NULL || draft->switches == NULL
                ? BH_ERR_NOMEM
                : BH_OK;
 }
@@ -185,7 +193,7 @@ static int add_devices(struct bh_draft *draft, uint32_t domain, uint32_t *next)
             return BH_ERR_NOMEM;
         check_name(draft, &child->where, "device", child->name);
         device->domain = domain;
-        device->link = BH_PLAN_NONE;
+        device->link = device->net_switch = BH_PLAN_NONE;
         draft->device_by_node[child->index] = *next;
         draft->devices[(*next)++].node = child;
         owner->device_count++;
@@ -195,7 +203,7 @@ static int add_devices(struct bh_draft *draft, uint32_t domain, uint32_t *next)
 
 static int add_things(struct bh_draft *draft)
 {
-    uint32_t domain = 0, device = 0, link = 0;
+    uint32_t domain = 0, device = 0, link = 0, at = 0;
 
     for (const struct bh_tree_node *node = draft->domains_node->child; node != NULL; node = node->next) {
         struct bh_plan *plan = draft->plan;
@@ -220,6 +228,13 @@ static int add_things(struct bh_draft *draft)
             plan->links[link].device[0] = plan->links[link].device[1] = BH_PLAN_NONE;
             draft->link_by_node[node->index] = link;
             draft->links[link++] = node;
+            break;
+        case SWITCH:
+            named = name_thing(draft, node, &plan->switches[at].name, &plan->switches[at].node,
+                               &plan->switches[at].line);
+            check_name(draft, &node->where, "switch", node->name);
+            draft->switch_by_node[node->index] = at;
+            draft->switches[at++] = node;
             break;
         case OTHER: check_other(draft, node); break;
         }
@@ -252,6 +267,13 @@ int bh_draft_read_system(struct bh_draft *draft)
         bh_report_error(draft->report, &node->where, NULL,
                         "add a child with compatible = \"openamp,domain-v1\"",
                         "/domains has no domain: nothing to run");
+    if (draft->plan->switch_count > BH_PLAN_DOMAINS_MAX) {
+        bh_report_error(draft->report, &node->where, NULL, "describe them as two systems",
+                        "a system has at most %d switches, not %zu", BH_PLAN_DOMAINS_MAX,
+                        draft->plan->switch_count);
+        draft->domains_node = NULL;
+        return BH_OK;
+    }
     if (draft->plan->domain_count > BH_PLAN_DOMAINS_MAX || draft->plan->device_count > BH_PLAN_DEVICES_MAX) {
         bh_report_error(draft->report, &node->where, NULL, "describe them as two systems",
                         "a system has at most %d domains and %d devices, not %zu and %zu",

@@ -27,6 +27,7 @@ static void check(struct bh_draft *draft)
                                                         bh_check_macs,
                                                         bh_check_ports,
                                                         bh_check_links,
+                                                        bh_check_switches,
                                                         bh_check_ready_consoles,
                                                         bh_check_cycles};
 

@@ -68,6 +68,17 @@ static const struct bh_option vsock_options[] = {
     {.name = "peer", .type = BH_OPT_LIST, .offset = AT(list), .help = "another guest"},
     {.name = NULL}};
 static const struct bh_option no_options[] = {{.name = NULL}};
+static const struct bh_option switch_options[] = {
+    {.name = "port", .type = BH_OPT_LIST, .offset = AT(list), .help = "a port"},
+    {.name = "mtu", .type = BH_OPT_UINT, .offset = AT(number), .min = 576, .max = 65500, .help = "mtu"},
+    {.name = NULL}};
+static const struct bh_option switch_words[] = {
+    {.name = "name", .type = BH_OPT_STRING, .offset = AT(text), .help = "name"},
+    {.name = "vlan", .type = BH_OPT_UINT, .offset = AT(number), .min = 1, .max = 4094, .help = "VLAN"},
+    {.name = "mac", .type = BH_OPT_STRING, .offset = AT(path), .help = "addresses"},
+    {.name = NULL}};
+static const struct bh_plan_switching switching = {
+    .options = switch_options, .words = switch_words, .port = "port", .name = "name", .mac = "mac"};
 static const char *const stores[] = {"blk-file", "ram-size", NULL};
 
 const struct bh_plan_class plan_rig_classes[] = {
@@ -90,6 +101,7 @@ const struct bh_plan_class plan_rig_classes[] = {
     {.name = NULL}};
 
 const struct bh_plan_settings plan_rig_settings = {.classes = plan_rig_classes,
+                                                   .switching = &switching,
                                                    .common = bh_device_process_options,
                                                    .cache_dir = "/cache",
                                                    .state_dir = "/state"};

@@ -58,17 +58,38 @@ static void planner_places_what_is_left_open(void **state)
     bh_plan_free(plan);
 }
 
-static void a_plan_comes_back_from_json_as_it_was(void **state)
+static void nets_at_a_switch_have_ports_that_are_held_to_their_addresses(void **state)
 {
-    struct bh_plan *plan = plan_of("good.dts"), *again = NULL, *other = plan_of("good.dts");
+    struct bh_plan *plan = plan_of("good-switch.dts");
+    const struct bh_plan_switch *lan = &plan->switches[0];
+
+    assert_int_equal(plan->switch_count, 1);
+    assert_string_equal(lan->name, "lan");
+    assert_int_equal(lan->restart, BH_PLAN_RESTART_ALWAYS);
+    assert_int_equal(lan->option_count, 2);
+    assert_string_equal(lan->options[1].value, "tap:up0,trunk=10+20");
+    assert_int_equal(lan->port_count, 3);
+    assert_string_equal(lan->ports[0].words, "name=a.lan,mac=02:00:00:00:00:0B,vlan=10");
+    assert_string_equal(lan->ports[1].words, "name=b.lan,vlan=20,mac=any");
+    assert_int_equal(strncmp(lan->ports[2].words, "name=b.lan-2,mac=02:", 20), 0); /* one that was made up */
+    assert_string_equal(lan->ports[2].socket, "b.lan-2.link");
+    assert_string_equal(bh_plan_meeting(plan, lan->ports[2].device), "b.lan-2.link");
+    assert_string_equal(bh_plan_meeting(plan, 2), "cable.link");
+    assert_null(bh_plan_meeting(plan, 0));
+    bh_plan_free(plan);
+}
+
+static void comes_back_from_json(const char *tree)
+{
+    struct bh_plan *plan = plan_of(tree), *again = NULL, *other = plan_of(tree);
     char *text = NULL, *second = NULL, *third = NULL;
 
     assert_int_equal(bh_plan_to_json(plan, &text), BH_OK);
     assert_int_equal(bh_plan_from_json(text, strlen(text), "plan.json", NULL, &again), BH_OK);
     assert_int_equal(bh_plan_to_json(again, &second), BH_OK);
     assert_string_equal(text, second);
-    assert_int_equal(again->domains[1].memory_size, 0x10000000);
-    assert_int_equal(again->domains[1].device_first, 3);
+    assert_int_equal(again->domains[1].memory_size, plan->domains[1].memory_size);
+    assert_int_equal(again->domains[1].device_first, plan->domains[1].device_first);
     assert_int_equal(bh_plan_to_json(other, &third), BH_OK);
     assert_string_equal(text, third); /* the same description, the same plan, made-up addresses and all */
     bh_plan_free(plan);
@@ -77,6 +98,12 @@ static void a_plan_comes_back_from_json_as_it_was(void **state)
     free(text);
     free(second);
     free(third);
+}
+
+static void a_plan_comes_back_from_json_as_it_was(void **state)
+{
+    comes_back_from_json("good.dts");
+    comes_back_from_json("good-switch.dts");
 }
 
 /* Keeps the last message. */
@@ -105,16 +132,41 @@ static char *replaced(const char *text, const char *from, const char *to)
     return copy;
 }
 
+/* Something that a sound plan's JSON has, what it is replaced by, and what reading the whole must end with. */
+struct breakage {
+    const char *from, *to;
+    int err;
+};
+
+static void must_refuse(const char *tree, const struct breakage *cases, size_t count)
+{
+    struct bh_plan *plan = plan_of(tree), *none = NULL;
+    char *text = NULL;
+
+    assert_int_equal(bh_plan_to_json(plan, &text), BH_OK);
+    for (size_t i = 0; i < count; i++) {
+        struct keep keep = {.sink.emit = keep_emit};
+        char *broken = replaced(text, cases[i].from, cases[i].to);
+        int err = bh_plan_from_json(broken, strlen(broken), "plan.json", &keep.sink, &none);
+
+        if (err != cases[i].err || keep.sink.error_count != 1)
+            print_error("case %zu, \"%s\": %d, %s\n", i, cases[i].to, err, keep.what);
+        assert_int_equal(err, cases[i].err);
+        assert_int_equal(keep.sink.error_count, 1);
+        assert_null(none);
+        free(broken);
+    }
+    bh_plan_free(plan);
+    free(text);
+}
+
 static void a_json_that_breaks_a_promise_is_refused(void **state)
 {
-    static const struct {
-        const char *from, *to;
-        int err;
-    } cases[] = {
+    static const struct breakage cases[] = {
         {"{", "", BH_ERR_SYNTAX},
-        {"\"bulkhead-plan\": 1", "\"bulkhead-plan\": 2", BH_ERR_UNSUPPORTED},
-        {"\"bulkhead-plan\": 1", "\"bulkhead-plan\": \"1\"", BH_ERR_SYNTAX},
-        {"\"bulkhead-plan\": 1", "\"bulkhead-plan\": 1, \"more\": 1", BH_ERR_SYNTAX},
+        {"\"bulkhead-plan\": 2", "\"bulkhead-plan\": 1", BH_ERR_UNSUPPORTED},
+        {"\"bulkhead-plan\": 2", "\"bulkhead-plan\": \"2\"", BH_ERR_SYNTAX},
+        {"\"bulkhead-plan\": 2", "\"bulkhead-plan\": 2, \"more\": 1", BH_ERR_SYNTAX},
         {"\"name\": \"base\"", "\"name\": \"../base\"", BH_ERR_SYNTAX},
         {"\"arch\": \"arm64\"", "\"arch\": \"vax\"", BH_ERR_SYNTAX},
         {"\"guest\": \"0x40000000\"", "\"guest\": \"0x40000001\"", BH_ERR_SYNTAX},
@@ -140,24 +192,28 @@ static void a_json_that_breaks_a_promise_is_refused(void **state)
         {"    \"a\",\n    \"b\"\n", "    \"a\",\n    \"a\"\n", BH_ERR_SYNTAX},
         {"    \"a\",\n    \"b\"\n", "    \"a\"\n", BH_ERR_SYNTAX},
     };
-    struct bh_plan *plan = plan_of("good.dts"), *none = NULL;
-    char *text = NULL;
+    must_refuse("good.dts", cases, sizeof(cases) / sizeof(*cases));
+}
 
-    assert_int_equal(bh_plan_to_json(plan, &text), BH_OK);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-        struct keep keep = {.sink.emit = keep_emit};
-        char *broken = replaced(text, cases[i].from, cases[i].to);
-        int err = bh_plan_from_json(broken, strlen(broken), "plan.json", &keep.sink, &none);
+static void a_json_with_a_wrong_switch_is_refused(void **state)
+{
+    static const struct breakage cases[] = {
+        {"\"name\": \"lan\",\n      \"node\": \"/domains/lan\"",
+         "\"name\": \"a\",\n      \"node\": \"/domains/lan\"", BH_ERR_SYNTAX},
+        {"\"switch\": \"lan\"", "\"switch\": \"wan\"", BH_ERR_SYNTAX},
+        {"\"switch\": \"lan\"", "\"switch\": \"lan\", \"link\": \"cable\"", BH_ERR_SYNTAX},
+        {"\"switch\": \"lan\",", "", BH_ERR_SYNTAX},
+        {"\"device\": \"b/lan\"", "\"device\": \"a/lan\"", BH_ERR_SYNTAX},
+        {"\"device\": \"b/lan\"", "\"device\": \"b/net\"", BH_ERR_SYNTAX},
+        {"\"device\": \"b/lan\"", "\"device\": \"b/wan\"", BH_ERR_SYNTAX},
+        {"\"socket\": \"b.lan.link\"", "\"socket\": \"../b.lan.link\"", BH_ERR_SYNTAX},
+        {"\"words\": \"name=b.lan-2,", "\"word\": \"name=b.lan-2,", BH_ERR_SYNTAX},
+        {"\"name\": \"mtu\"", "\"name\": \"-mtu\"", BH_ERR_SYNTAX},
+        {"\"limit\": 5", "\"limit\": 0", BH_ERR_SYNTAX},
+        {"\"policy\": \"always\"", "\"policy\": \"sometimes\"", BH_ERR_SYNTAX},
+    };
 
-        if (err != cases[i].err || keep.sink.error_count != 1)
-            print_error("case %zu, \"%s\": %d, %s\n", i, cases[i].to, err, keep.what);
-        assert_int_equal(err, cases[i].err);
-        assert_int_equal(keep.sink.error_count, 1);
-        assert_null(none);
-        free(broken);
-    }
-    bh_plan_free(plan);
-    free(text);
+    must_refuse("good-switch.dts", cases, sizeof(cases) / sizeof(*cases));
 }
 
 /* The blob of good.dts. */
@@ -329,8 +385,10 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(planner_places_what_is_left_open),
+        cmocka_unit_test(nets_at_a_switch_have_ports_that_are_held_to_their_addresses),
         cmocka_unit_test(a_plan_comes_back_from_json_as_it_was),
         cmocka_unit_test(a_json_that_breaks_a_promise_is_refused),
+        cmocka_unit_test(a_json_with_a_wrong_switch_is_refused),
         cmocka_unit_test(a_truncated_blob_is_refused_at_every_length),
         cmocka_unit_test(a_blob_with_any_byte_changed_does_no_harm),
         cmocka_unit_test(errors_in_a_blob_name_the_node),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every broken tree under tests/trees against the exact text that the checker says of it: NAME.dts beside
- * NAME.expect. The tree good.dts, which has none, must be silent.
+ * NAME.expect. Trees whose name begins with "good" have none: they must be silent.
  *
  * Run with BULKHEAD_PRINT=1 it prints what it got, to be read and kept by a person who adds a tree.
  */
@@ -39,7 +39,7 @@ static bool check_tree(const char *tree)
     expect = plan_rig_read(expect_file, &size);
     assert_non_null(got);
     same = strcmp(got, expect == NULL ? "" : expect) == 0 &&
-           (expect == NULL) == (strcmp(tree, "good.dts") == 0) && (err == BH_OK) == (expect == NULL) &&
+           (expect == NULL) == (strncmp(tree, "good", 4) == 0) && (err == BH_OK) == (expect == NULL) &&
            (plan != NULL) == (err == BH_OK);
     if (getenv("BULKHEAD_PRINT") != NULL)
         printf("== %s\n%s", expect_file, got);
