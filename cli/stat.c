@@ -96,14 +96,19 @@ static const json_t *counters_before(const json_t *before, const char *name)
     return NULL;
 }
 
+/* Since `before` (NULL: the beginning). A process that was started again counts anew: what is there was counted since. */
+static double growth(const json_t *now, const json_t *before, const char *key)
+{
+    const double value = number_of(now, key), earlier = before ? number_of(before, key) : 0;
+    return value < earlier ? value : value - earlier;
+}
+
 static void print_queue(const json_t *queue, const json_t *before, double seconds, const char *name)
 {
     char cell[CELL];
     printf("%-28s %5d", name, (int)number_of(queue, "index"));
     for (size_t i = 0; i < COLUMNS; i++) {
-        double value = number_of(queue, columns[i].key) - (before ? number_of(before, columns[i].key) : 0);
-        if (value < 0) /* its process was started again: what is there was counted since */
-            value = number_of(queue, columns[i].key);
+        const double value = growth(queue, before, columns[i].key);
         spell(seconds > 0 ? value / seconds : value, columns[i].thousand, cell);
         printf(" %10s", cell);
     }
@@ -143,6 +148,53 @@ static void print_trouble(const json_t *counters, const struct bh_colours *c)
         printf("%s\n", c->off);
 }
 
+/* --- a switch's ports -------------------------------------------------------------------------------------- */
+
+static const struct column port_columns[] = {
+    {"FRAMES IN", "frames_in", 1000}, {"BYTES IN", "bytes_in", 1024}, {"FRAMES OUT", "frames_out", 1000},
+    {"BYTES OUT", "bytes_out", 1024}, {"FLOODED", "flooded", 1000},   {"SLOWED", "slowed", 1000},
+};
+static const char *const port_drops[] = {"wrong_vlan", "foreign_mac", "malformed", "full"};
+
+static void print_port_drops(const json_t *port, const struct bh_colours *c)
+{
+    bool any = false;
+    for (size_t i = 0; i < sizeof(port_drops) / sizeof(port_drops[0]); i++) {
+        const double value = number_of(port, port_drops[i]);
+        if (value > 0)
+            printf("%s%s %.0f", any ? ", " : c->bad, port_drops[i], value);
+        any |= value > 0;
+    }
+    if (any)
+        printf("%s\n", c->off);
+}
+
+/* Before the first of them: what the columns are here. */
+static void print_ports(const json_t *device, const json_t *ports, const json_t *former, double seconds,
+                        const struct bh_colours *c)
+{
+    char cell[CELL], title[160], kept[128];
+    const json_t *port;
+    size_t index;
+    snprintf(title, sizeof(title), "%s, PORT", bh_text_of(device, "name"));
+    printf("%s%-34s", c->bold, title);
+    for (size_t i = 0; i < COLUMNS; i++)
+        printf(" %10s", port_columns[i].title);
+    printf("%s\n", c->off);
+    json_array_foreach(ports, index, port)
+    {
+        const json_t *before = json_array_get(former, index);
+        printf("%-34s", plain(bh_text_of(port, "name"), kept));
+        for (size_t i = 0; i < COLUMNS; i++) {
+            spell(growth(port, before, port_columns[i].key) / (seconds > 0 && before ? seconds : 1),
+                  port_columns[i].thousand, cell);
+            printf(" %10s", cell);
+        }
+        printf("\n");
+        print_port_drops(port, c);
+    }
+}
+
 static void print_device(const json_t *device, const json_t *before, double seconds,
                          const struct bh_colours *c)
 {
@@ -155,6 +207,8 @@ static void print_device(const json_t *device, const json_t *before, double seco
                plain(bh_text_of(device, "error"), kept), c->off);
         return;
     }
+    if (json_object_get(counters, "ports"))
+        print_ports(device, json_object_get(counters, "ports"), json_object_get(former, "ports"), seconds, c);
     json_array_foreach(json_object_get(counters, "queues"), index, queue)
     {
         print_queue(queue, json_array_get(json_object_get(former, "queues"), index), former ? seconds : 0,
@@ -163,18 +217,34 @@ static void print_device(const json_t *device, const json_t *before, double seco
     print_trouble(counters, c);
 }
 
-/* Rates since `before`, which is `seconds` old; sums where that is 0. */
+static void print_titles(double seconds, const struct bh_colours *c)
+{
+    printf("%s%-28s QUEUE", c->bold, seconds > 0 ? "EACH SECOND" : "DEVICE");
+    for (size_t i = 0; i < COLUMNS; i++)
+        printf(" %10s", columns[i].title);
+    printf("%s\n", c->off);
+}
+
+/* Rates since `before`, which is `seconds` old; sums where that is 0. Switches have columns of their own, and come last. */
 static void print_report(const json_t *report, const json_t *before, double seconds, bool clear)
 {
     const struct bh_colours c = bh_colours_for(STDOUT_FILENO);
     const json_t *device;
     size_t index;
-    printf("%s%s%-28s QUEUE", clear ? "\033[H\033[2J" : "", c.bold, seconds > 0 ? "EACH SECOND" : "DEVICE");
-    for (size_t i = 0; i < COLUMNS; i++)
-        printf(" %10s", columns[i].title);
-    printf("%s\n", c.off);
-    json_array_foreach(json_object_get(report, "devices"), index, device)
-        print_device(device, before, seconds, &c);
+    bool titled = false;
+    if (clear)
+        printf("\033[H\033[2J");
+    for (int switches = 0; switches < 2; switches++) {
+        json_array_foreach(json_object_get(report, "devices"), index, device)
+        {
+            if (!strcmp(bh_text_of(device, "class"), "switch") != (switches == 1))
+                continue;
+            if (!switches && !titled)
+                print_titles(seconds, &c);
+            titled = true;
+            print_device(device, before, seconds, &c);
+        }
+    }
 }
 
 /* --- the verb ---------------------------------------------------------------------------------------------- */
@@ -259,7 +329,10 @@ const struct bh_verb bh_verb_stat = {
         "(out) and for it\n"
         "(in), kicks received, notifications sent and suppressed; below a device, in red, what should not "
         "happen: broken\n"
-        "queues with their reasons, refused and malformed messages. --json has all that is counted. The "
+        "queues with their reasons, refused and malformed messages. Of a switch: frames and bytes from each "
+        "of "
+        "its ports (in)\n"
+        "and to it (out), and what was dropped. --json has all that is counted. The "
         "same is served as\n"
         "Prometheus text at /metrics of metrics.sock in the run directory.",
     .options = options,

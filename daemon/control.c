@@ -81,10 +81,9 @@ void control_broadcast(struct system *system, json_t *event)
 static json_t *unit_report(struct system *system, struct unit *unit)
 {
     const struct bh_unit_live *live = &system->live[unit->index];
-    const struct bh_plan_device *device = unit->is_domain ? NULL : &system->plan->devices[unit->plan_index];
     return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s}", "name", unit->name, "kind",
-                     unit->is_domain ? "domain" : "device", "class", device ? device->class_name : "",
-                     "state", bh_unit_state_text(live->state), "pid", (int)unit_pid(unit), "restarts",
+                     unit_kind_text(unit), "class", unit_class(unit), "state",
+                     bh_unit_state_text(live->state), "pid", (int)unit_pid(unit), "restarts",
                      (int)live->restarts, "cause", bh_unit_cause_text(live->cause), "why", unit->why,
                      "status", unit->status, "log", unit->log.log.name);
 }
@@ -191,7 +190,7 @@ static void op_attach(struct client *client, const json_t *request)
     if (!unit)
         return;
     struct console *console =
-        unit->is_domain ? console_of_domain(client->system, unit->plan_index) : unit->console;
+        unit->kind == UNIT_DOMAIN ? console_of_domain(client->system, unit->plan_index) : unit->console;
     if (!console) {
         answer(client, "it has no console here: its description puts it elsewhere, or it has none");
         return;
@@ -267,9 +266,9 @@ static void op_device(struct client *client, const json_t *request)
     json_t *inner = json_object_get(request, "request");
     if (!unit)
         return;
-    if (unit->is_domain || !json_is_object(inner)) {
-        answer(client, unit->is_domain ? "that is a domain: name one of its devices"
-                                       : "\"request\" is what the device is to be asked");
+    if (unit->kind == UNIT_DOMAIN || !json_is_object(inner)) {
+        answer(client, unit->kind == UNIT_DOMAIN ? "that is a domain: name one of its devices"
+                                                 : "\"request\" is what the device is to be asked");
         return;
     }
     client->ask = ask_device(unit, json_copy(inner), BH_CONTROL_ANSWER_MAX, device_answered, client);

@@ -68,6 +68,14 @@ static int make_vsock_folders(const struct unit *unit)
     return BH_OK;
 }
 
+int device_make_meeting(struct unit *unit, const char *folder)
+{
+    if (!folder || !mkdirat(unit->system->dir.fd, folder, 0700) || errno == EEXIST)
+        return BH_OK;
+    snprintf(unit->why, sizeof(unit->why), "the folder %.60s cannot be made: %s", folder, strerror(errno));
+    return BH_ERR_IO;
+}
+
 /* New ones: nobody who connected to a backend that is gone for good waits in their queues. */
 static int make_sockets(struct unit *unit)
 {
@@ -81,12 +89,8 @@ static int make_sockets(struct unit *unit)
         return BH_ERR_IO;
     }
     /* Each link has a folder of its own: it is all that its two ends' sandboxes see of the run directory. */
-    const char *const link =
-        device->link == BH_PLAN_NONE ? NULL : unit->system->plan->links[device->link].socket;
-    if (link && mkdirat(unit->system->dir.fd, link, 0700) && errno != EEXIST) {
-        snprintf(unit->why, sizeof(unit->why), "the folder %.60s cannot be made: %s", link, strerror(errno));
+    if (device_make_meeting(unit, bh_plan_meeting(unit->system->plan, unit->plan_index)))
         return BH_ERR_IO;
-    }
     unit->listen_fd = socket_bind(listen_name, SOCK_STREAM);
     snprintf(control_name, sizeof(control_name), "%s.ctl", unit->name);
     /* Strangers accept without looking first. */
@@ -101,7 +105,7 @@ static int make_sockets(struct unit *unit)
     return BH_ERR_IO;
 }
 
-static void device_exited(struct bh_process *process, const siginfo_t *info)
+void device_exited(struct bh_process *process, const siginfo_t *info)
 {
     struct unit *unit = BH_LOOP_OWNER(process, struct unit, process);
     bh_log_pipe_drain(&unit->log);
@@ -189,7 +193,7 @@ static size_t vsock_words(const struct bh_plan *plan, const struct bh_plan_devic
     return count;
 }
 
-/* The fds of start_process, then one word an option; freed by free_words. */
+/* The fds of start_process, then one word an option; freed by words_free. */
 static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device,
                            const char *program)
 {
@@ -205,15 +209,15 @@ static char **device_words(const struct bh_plan *plan, const struct bh_plan_devi
     for (size_t i = 0; i < device->option_count; i++)
         if (asprintf(&words[count], "--%s=%s", device->options[i].name, device->options[i].value) >= 0)
             count++;
-    if (device->link != BH_PLAN_NONE &&
-        asprintf(&words[count], "--link-path=%s/meet", plan->links[device->link].socket) >= 0)
+    const char *meeting = bh_plan_meeting(plan, (uint32_t)(device - plan->devices));
+    if (meeting && asprintf(&words[count], "--link-path=%s/meet", meeting) >= 0)
         count++;
     count += vsock_words(plan, device, words + count);
     words[count] = NULL;
     return words;
 }
 
-static void free_words(char **words)
+void words_free(char **words)
 {
     for (char **word = words; word && *word; word++)
         free(*word);
@@ -278,7 +282,7 @@ static int start_process(struct unit *unit, const char *program)
         unit->speaker = unit->process.pid;
         history_words(unit, spec.argv);
     }
-    free_words(words);
+    words_free(words);
     free(names);
     return err;
 }

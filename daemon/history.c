@@ -46,6 +46,19 @@ static void log_domain(struct system *system, const struct bh_plan_domain *domai
                devices[0] ? devices : "none", after[0] ? "; starts after " : "", after);
 }
 
+static void log_switch(struct system *system, const struct bh_plan_switch *one)
+{
+    const struct bh_plan *plan = system->plan;
+    char ports[LIST_MAX_BYTES] = "";
+    for (size_t i = 0; i < one->port_count; i++) {
+        const struct bh_plan_device *device = &plan->devices[one->ports[i].device];
+        char name[2 * BH_PLAN_NAME_MAX + 2];
+        snprintf(name, sizeof(name), "%s.%s", plan->domains[device->domain].name, device->name);
+        append(ports, name);
+    }
+    system_log(system, one->name, "planned: a switch, nets %s", ports[0] ? ports : "none");
+}
+
 void history_begin(struct system *system)
 {
     char text[TIME_MAX_BYTES];
@@ -55,6 +68,8 @@ void history_begin(struct system *system)
     strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z", &local);
     system_log(system, NULL, "%s: system %s of %s on engine %s, daemon %d", text, system->plan->name,
                system->source, system->engine->name, (int)bh_own_outer_pid());
+    for (size_t i = 0; i < system->plan->switch_count; i++)
+        log_switch(system, &system->plan->switches[i]);
     for (size_t d = 0; d < system->plan->domain_count; d++)
         log_domain(system, &system->plan->domains[system->plan->start_order[d]]);
 }

@@ -143,6 +143,38 @@ static void put_broken(FILE *to, const json_t *report)
     }
 }
 
+/* --- a switch's ports -------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *metric, *key, *help;
+} port_metrics[] = {
+    {"bulkhead_switch_frames_in_total", "frames_in", "Frames that came in at the port."},
+    {"bulkhead_switch_in_bytes_total", "bytes_in", "Their bytes."},
+    {"bulkhead_switch_frames_out_total", "frames_out", "Frames that went out at the port."},
+    {"bulkhead_switch_out_bytes_total", "bytes_out", "Their bytes."},
+    {"bulkhead_switch_flooded_total", "flooded", "Frames from the port that went to all others."},
+    {"bulkhead_switch_wrong_vlan_total", "wrong_vlan", "Dropped: of a VLAN that the port is not in."},
+    {"bulkhead_switch_foreign_mac_total", "foreign_mac", "Dropped: from an address that is not the port's."},
+    {"bulkhead_switch_malformed_total", "malformed", "Dropped: no frame."},
+    {"bulkhead_switch_full_total", "full", "Dropped: the port took no more."},
+    {"bulkhead_switch_slowed_total", "slowed", "Times the port's frames waited for its rate."},
+};
+
+static void put_ports(FILE *to, const json_t *report, const char *metric, const char *key)
+{
+    const json_t *device, *port;
+    size_t d, p;
+    json_array_foreach(json_object_get(report, "devices"), d, device)
+    {
+        json_array_foreach(json_object_get(json_object_get(device, "counters"), "ports"), p, port)
+        {
+            put_device(to, metric, report, device);
+            put_label(to, "port", text_of(port, "name"), ",");
+            put_value(to, json_object_get(port, key));
+        }
+    }
+}
+
 /* --- counters by their own names --------------------------------------------------------------------------- */
 
 /* The device's `group`, when its metric begins with that word: a class's own counters are called by the class. */
@@ -217,6 +249,10 @@ char *metrics_text(const json_t *report)
     }
     put_head(to, "counter", "bulkhead_queue_broken_total", "Times a queue was given up.");
     put_broken(to, report);
+    for (size_t i = 0; i < sizeof(port_metrics) / sizeof(port_metrics[0]); i++) {
+        put_head(to, "counter", port_metrics[i].metric, port_metrics[i].help);
+        put_ports(to, report, port_metrics[i].metric, port_metrics[i].key);
+    }
     put_group(to, report, "device");
     put_group(to, report, "transport");
     put_group(to, report, "class");

@@ -136,6 +136,10 @@ static const char *longest_socket(const struct bh_plan *plan)
     for (size_t i = 0; i < plan->link_count; i++)
         if (strlen(plan->links[i].socket) > strlen(longest))
             longest = plan->links[i].socket;
+    for (size_t i = 0; i < plan->switch_count; i++)
+        for (size_t k = 0; k < plan->switches[i].port_count; k++)
+            if (strlen(plan->switches[i].ports[k].socket) > strlen(longest))
+                longest = plan->switches[i].ports[k].socket;
     return longest;
 }
 

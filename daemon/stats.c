@@ -77,7 +77,8 @@ static void answered(void *owner, json_t *answer, const char *why)
 /* "linux-a" names a domain with all that it has. */
 static bool is_meant(const struct unit *unit, const char *name)
 {
-    return !name || unit_find(unit->system, name) == unit || !strcmp(unit_domain(unit)->name, name);
+    return !name || unit_find(unit->system, name) == unit ||
+           (unit_domain(unit) && !strcmp(unit_domain(unit)->name, name));
 }
 
 /* Half of what a report may be is shared out evenly, so that no process crowds the others out of it. */
@@ -92,9 +93,9 @@ static void add_device(struct stats *stats, struct unit *unit)
     struct system *system = stats->system;
     struct slot *slot = &stats->slots[stats->count];
     slot->stats = stats;
-    slot->device = json_pack("{s:s, s:s, s:s, s:s}", "name", unit->name, "domain", unit_domain(unit)->name,
-                             "class", system->plan->devices[unit->plan_index].class_name, "state",
-                             bh_unit_state_text(system->live[unit->index].state));
+    slot->device = json_pack("{s:s, s:s, s:s, s:s}", "name", unit->name, "domain",
+                             unit_domain(unit) ? unit_domain(unit)->name : "", "class", unit_class(unit),
+                             "state", bh_unit_state_text(system->live[unit->index].state));
     json_array_append_new(json_object_get(stats->report, "devices"), slot->device);
     slot->ask = ask_device(unit, json_pack("{s:s}", "op", "counters"), share(system), answered, slot);
     if (!slot->ask) {
@@ -121,10 +122,9 @@ struct stats *stats_gather(struct system *system, const char *name, void (*done)
             continue;
         json_array_append_new(json_object_get(stats->report, "units"),
                               json_pack("{s:s, s:s, s:b, s:i}", "name", unit->name, "kind",
-                                        unit->is_domain ? "domain" : "device", "ready",
-                                        system->live[i].state == BH_UNIT_READY, "restarts",
-                                        (int)system->live[i].restarts));
-        if (!unit->is_domain)
+                                        unit_kind_text(unit), "ready", system->live[i].state == BH_UNIT_READY,
+                                        "restarts", (int)system->live[i].restarts));
+        if (unit->kind != UNIT_DOMAIN)
             add_device(stats, unit);
     }
     if (!stats->waiting)

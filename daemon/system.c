@@ -65,6 +65,16 @@ static void say_resume(struct unit *unit)
             unit->why, unit_domain(unit)->name);
 }
 
+static int start(struct unit *unit, bool goes_on)
+{
+    switch (unit->kind) {
+    case UNIT_DEVICE: return device_start(unit, goes_on);
+    case UNIT_DOMAIN: return domain_start(unit);
+    case UNIT_SWITCH: break;
+    }
+    return switch_start(unit);
+}
+
 static void carry_out(struct unit *unit, enum bh_unit_action action)
 {
     struct system *system = unit->system;
@@ -74,24 +84,24 @@ static void carry_out(struct unit *unit, enum bh_unit_action action)
     case BH_ACTION_START:
         unit->why[0] = unit->status[0] = 0;
         unit->started_ns = bh_loop_now();
-        err = unit->is_domain ? domain_start(unit) : device_start(unit, action == BH_ACTION_RESUME);
+        err = start(unit, action == BH_ACTION_RESUME);
         if (err)
             system_event(unit,
                          err == BH_ERR_NOENT || err == BH_ERR_ACCESS ? BH_EVENT_REFUSED : BH_EVENT_FAILED);
-        else if (!unit->is_domain)
+        else if (unit->kind != UNIT_DOMAIN)
             system_event(unit, BH_EVENT_STARTED);
         /* A stranger says nothing of itself; its socket is there, and whoever connects waits in its queue. */
-        if (!err && !unit->is_domain && unit_program(unit))
+        if (!err && unit->kind != UNIT_DOMAIN && unit_program(unit))
             system_event(unit, BH_EVENT_READY);
         break;
     case BH_ACTION_STOP:
-        if (unit->is_domain)
+        if (unit->kind == UNIT_DOMAIN)
             system->engine->stop(unit->run);
         else
             bh_process_signal(&unit->process, SIGTERM);
         break;
     case BH_ACTION_KILL:
-        if (unit->is_domain)
+        if (unit->kind == UNIT_DOMAIN)
             system->engine->kill(unit->run);
         else
             bh_process_signal(&unit->process, SIGKILL);
@@ -110,7 +120,7 @@ static double seconds_since(uint64_t ns)
 static bool takes_domain_along(const struct unit *unit, const struct bh_unit_live *live)
 {
     struct system *system = unit->system;
-    if (unit->is_domain || live->resuming)
+    if (unit->kind != UNIT_DEVICE || live->resuming)
         return false;
     const struct unit *domain = unit_of_domain(system, system->plan->devices[unit->plan_index].domain);
     return bh_unit_lives(&system->live[domain->index]);
@@ -147,16 +157,15 @@ static void report_unit(struct unit *unit)
     unit->reported = live->state;
     history_unit(unit);
     explain(unit, live);
-    if (unit->is_domain && (live->state == BH_UNIT_STOPPED || live->state == BH_UNIT_FAILED))
+    if (unit->kind == UNIT_DOMAIN && (live->state == BH_UNIT_STOPPED || live->state == BH_UNIT_FAILED))
         console_end(unit);
-    if (!unit->is_domain && !bh_unit_lives(live) && !live->resuming)
+    if (unit->kind != UNIT_DOMAIN && !bh_unit_lives(live) && !live->resuming)
         device_forget(unit);
-    control_broadcast(system,
-                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f}", "event", "unit", "name",
-                                unit->name, "kind", unit->is_domain ? "domain" : "device", "state",
-                                bh_unit_state_text(live->state), "cause", bh_unit_cause_text(live->cause),
-                                "why", unit->why, "pid", (int)unit_pid(unit), "seconds",
-                                seconds_since(unit->started_ns ? unit->started_ns : system->began_ns)));
+    control_broadcast(
+        system, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f}", "event", "unit", "name", unit->name,
+                          "kind", unit_kind_text(unit), "state", bh_unit_state_text(live->state), "cause",
+                          bh_unit_cause_text(live->cause), "why", unit->why, "pid", (int)unit_pid(unit),
+                          "seconds", seconds_since(unit->started_ns ? unit->started_ns : system->began_ns)));
 }
 
 /* The unit that failed, with the end of what it said: the run directory, and its logs, are about to go. */
@@ -165,18 +174,18 @@ static void report_failure(struct system *system, struct unit *unit)
     char tail[BH_LOG_TAIL_MAX], output[BH_LOG_TAIL_MAX] = "";
     const struct bh_plan_domain *domain = unit_domain(unit);
     const struct bh_unit_live *live = &system->live[unit->index];
-    struct console *console = unit->is_domain ? console_of_domain(system, unit->plan_index) : NULL;
+    struct console *console = unit->kind == UNIT_DOMAIN ? console_of_domain(system, unit->plan_index) : NULL;
     bh_log_pipe_drain(&unit->log);
     bh_log_tail(&unit->log.log, tail, sizeof(tail));
     if (console)
         bh_log_tail(&console->log, output, sizeof(output));
-    const bool watched = unit->is_domain && domain->ready.pattern;
-    const uint32_t line = unit->is_domain ? domain->line : system->plan->devices[unit->plan_index].line;
-    control_broadcast(system, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed",
-                                        "name", unit->name, "line", (int)line, "cause",
-                                        bh_unit_cause_text(live->cause), "why", unit->why, "log", tail,
-                                        "console", output, "pattern", watched ? domain->ready.pattern : "",
-                                        "timeout_ms", unit->is_domain ? (int)domain->ready.timeout_ms : 0));
+    const bool watched = unit->kind == UNIT_DOMAIN && domain->ready.pattern;
+    control_broadcast(system,
+                      json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed", "name",
+                                unit->name, "line", (int)unit_line(unit), "cause",
+                                bh_unit_cause_text(live->cause), "why", unit->why, "log", tail, "console",
+                                output, "pattern", watched ? domain->ready.pattern : "", "timeout_ms",
+                                unit->kind == UNIT_DOMAIN ? (int)domain->ready.timeout_ms : 0));
 }
 
 /* --- the system's own state -------------------------------------------------------------------------------- */
@@ -184,7 +193,7 @@ static void report_failure(struct system *system, struct unit *unit)
 static bool all_domains_ended(const struct system *system)
 {
     for (uint16_t i = 0; i < system->table.unit_count; i++)
-        if (system->units[i].is_domain && system->live[i].state != BH_UNIT_STOPPED)
+        if (system->units[i].kind == UNIT_DOMAIN && system->live[i].state != BH_UNIT_STOPPED)
             return false;
     return true;
 }
@@ -273,7 +282,9 @@ static int open_units(struct system *system)
 {
     for (uint16_t i = 0; i < system->table.unit_count; i++) {
         struct unit *unit = &system->units[i];
-        const int err = unit->is_domain ? domain_open(unit) : device_open(unit);
+        const int err = unit->kind == UNIT_DOMAIN   ? domain_open(unit)
+                        : unit->kind == UNIT_SWITCH ? switch_open(unit)
+                                                    : device_open(unit);
         if (err) {
             const struct bh_diag_where where = {.node = unit->name};
             bh_error(&system->sink, &where, NULL, "it cannot be prepared: %s", bh_err_text(err));
@@ -287,7 +298,7 @@ static void close_units(struct system *system)
 {
     for (uint16_t i = system->table.unit_count; i-- > 0;) {
         struct unit *unit = &system->units[i];
-        if (unit->is_domain)
+        if (unit->kind == UNIT_DOMAIN)
             domain_close(unit);
         else
             device_close(unit);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The daemon's inside: the system that it runs, and its units (device processes and domains), each with what its
- * kind needs. units.c makes the supervision's table from the plan; device.c, domain.c and console.c start and watch
- * the parts; notify.c hears what device processes say of themselves; control.c speaks with clients; system.c joins them and carries out what the supervision decides.
+ * The daemon's inside: the system that it runs, and its units (device processes, switches and domains), each with what
+ * its kind needs. units.c makes the supervision's table from the plan; device.c, switch.c, domain.c and console.c start
+ * and watch the parts; notify.c hears what device processes say of themselves; control.c speaks with clients; system.c joins them and carries out what the supervision decides.
  *
  * Threading: one thread.   Ownership: everything belongs to struct system.   May block: as each says.
  */
@@ -27,6 +27,8 @@ enum {
     CONSOLE_KEPT = 4096
 };
 
+enum unit_kind { UNIT_DEVICE, UNIT_DOMAIN, UNIT_SWITCH };
+
 struct system;
 
 /*
@@ -46,15 +48,15 @@ struct console {
 struct unit {
     struct system *system;
     uint16_t index; /* in the supervision's table */
-    bool is_domain;
-    uint32_t plan_index; /* into plan->domains or plan->devices */
+    enum unit_kind kind;
+    uint32_t plan_index; /* into the plan's devices, domains or switches */
     char name[UNIT_NAME_MAX];
     struct bh_log_pipe log;
     char why[WHY_MAX];    /* how it ended last */
     char status[WHY_MAX]; /* what it last said of itself: sd_notify's STATUS */
     enum bh_unit_state reported;
     uint64_t started_ns;
-    /* a device process */
+    /* a device process or a switch */
     struct bh_process process;
     int notify_fd;
     struct bh_loop_fd notify_watch;
@@ -120,9 +122,13 @@ struct unit *unit_find(struct system *system,
                        const char *name); /* "linux-a", "linux-a.disk", "linux-a/disk" */
 struct unit *unit_of_device(struct system *system, uint32_t device);
 struct unit *unit_of_domain(struct system *system, uint32_t domain);
-const struct bh_plan_domain *unit_domain(const struct unit *unit); /* its own, or the device's */
-const char *unit_program(const struct unit *unit); /* a stranger's that serves it; NULL: ours */
-pid_t unit_pid(const struct unit *unit);           /* as /proc has it; 0: none */
+const struct bh_plan_domain *
+unit_domain(const struct unit *unit);                /* its own, or the device's; a switch has none */
+const char *unit_kind_text(const struct unit *unit); /* "device", "domain", "switch" */
+const char *unit_class(const struct unit *unit);     /* a device's; "switch"; "" of a domain */
+uint32_t unit_line(const struct unit *unit);         /* in the description */
+const char *unit_program(const struct unit *unit);   /* a stranger's that serves it; NULL: ours */
+pid_t unit_pid(const struct unit *unit);             /* as /proc has it; 0: none */
 
 /* --- device.c --- */
 int device_open(struct unit *unit);
@@ -130,8 +136,18 @@ int device_start(struct unit *unit, bool goes_on);
 /* Let go of what was kept of it: it will not go on. */
 void device_forget(struct unit *unit);
 void device_close(struct unit *unit);
+/* What was told of the process's end is judged (a bh_process's callback). */
+void device_exited(struct bh_process *process, const siginfo_t *info);
+/* A command line's words, each of its own, and NULL at the end; NULL is allowed. */
+void words_free(char **words);
+/* The folder in which the two ends of a link meet; NULL is allowed. */
+int device_make_meeting(struct unit *unit, const char *folder);
 /* A socket in the run directory, which is our working directory: the name alone is the address. An fd, or bh_err. */
 int socket_bind(const char *name, int type);
+
+/* --- switch.c: what it shares with a device process is device.c's --- */
+int switch_open(struct unit *unit);
+int switch_start(struct unit *unit);
 
 /* --- notify.c --- */
 void notify_name(const struct unit *unit, char name[NOTIFY_NAME_MAX]);

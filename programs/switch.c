@@ -9,6 +9,7 @@
 #include "programs/device.h"
 #include "programs/device_control.h"
 
+#include <bulkhead/impl/exit_status.h>
 #include <bulkhead/impl/notify.h>
 #include <bulkhead/impl/sandbox.h>
 #include <bulkhead/impl/unix_socket.h>
@@ -21,7 +22,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 enum { BACKLOG = 4 };
 
 struct port {
@@ -240,7 +240,7 @@ static void terminated(struct bh_loop_signal *source, const struct signalfd_sigi
 {
     struct process *process = source->signo == SIGTERM ? BH_LOOP_OWNER(source, struct process, term)
                                                        : BH_LOOP_OWNER(source, struct process, interrupt);
-    bh_loop_stop(process->loop, EXIT_OK);
+    bh_loop_stop(process->loop, BH_DEVICE_EXIT_OK);
 }
 
 static int confine(const struct process *process)
@@ -285,16 +285,20 @@ static int open_all(struct process *process)
 static int serve(struct process *process)
 {
     uint32_t secret;
-    int status = EXIT_FAILED;
+    int status;
 
     if (getrandom(&secret, sizeof(secret), 0) != (ssize_t)sizeof(secret) || bh_loop_create(&process->loop)) {
         bh_error(NULL, NULL, NULL, "no event loop: too many open files?");
-        return EXIT_FAILED;
+        return BH_DEVICE_EXIT_FAILED;
     }
     process->capture.fd = -1;
     bh_switch_init(&process->sw, process->loop, (uint32_t)process->values.age_s, secret);
     process->sw.link_changed = say_status;
-    if (!open_all(process) && !confine(process)) {
+    int err = open_all(process);
+    if (!err)
+        err = confine(process);
+    status = bh_device_exit_of(err);
+    if (!err) {
         say_status(&process->sw);
         (void)bh_notify("READY=1");
         status = bh_loop_run(process->loop);
@@ -328,7 +332,7 @@ int main(int argc, char **argv)
                                          {bh_switch_options, &process.values, "Switch"},
                                          {NULL, NULL, NULL}};
     struct bh_diag_text text;
-    int next, status = EXIT_USAGE;
+    int next, status = BH_DEVICE_EXIT_USAGE;
 
     process.hosted.class = &switch_class;
     process.subject = (struct bh_control_subject){
@@ -339,14 +343,14 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     if (bh_options_init(bh_switch_process_options, &process.own) ||
         bh_options_init(bh_switch_options, &process.values))
-        return EXIT_FAILED;
+        return BH_DEVICE_EXIT_FAILED;
     if (bh_options_parse(sets, argc, argv, &next, NULL) == BH_OK) {
         if (process.own.help) {
             show_help(sets);
-            status = EXIT_OK;
+            status = BH_DEVICE_EXIT_OK;
         } else if (process.own.version) {
             dprintf(STDOUT_FILENO, "bulkhead-switch %s\n", BULKHEAD_VERSION);
-            status = EXIT_OK;
+            status = BH_DEVICE_EXIT_OK;
         } else if (next < argc || process.values.ports.count < 2) {
             bh_error(NULL, NULL, "give --port= twice or more; --help tells more", "a switch needs two ports");
         } else {
