@@ -42,6 +42,20 @@ def features_of(peer):
     return bits
 
 
+def connect_once_it_listens(path):
+    deadline = time.monotonic() + WAIT
+    while True:
+        peer = socket.socket(socket.AF_UNIX)
+        try:
+            peer.connect(path)
+            return peer
+        except (FileNotFoundError, ConnectionRefusedError):  # not yet bound, or not yet listening
+            peer.close()
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 class Client:
     """Of a control socket."""
 
@@ -183,12 +197,8 @@ class Program(unittest.TestCase):
     def test_a_socket_that_systemd_made(self):
         for program in PROGRAMS:
             process = self.start(Path(shutil.which("systemd-socket-activate")), "-l", self.path, program, *extra(program))
-            deadline = time.monotonic() + WAIT
-            while not os.path.exists(self.path) and time.monotonic() < deadline:
-                time.sleep(0.02)
             for _ in range(2):  # the first one starts it; then it serves one after the other
-                with socket.socket(socket.AF_UNIX) as peer:
-                    peer.connect(self.path)
+                with connect_once_it_listens(self.path) as peer:
                     self.assertTrue(features_of(peer) >> 30 & 1)
             process.terminate()  # it has become the device process
             self.ends(process, 0)
