@@ -11,11 +11,10 @@
 #include "devices/blk/blk_host.h"
 #include "devices/net/net_host.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { WORDS_MAX = 64 };
@@ -143,20 +142,6 @@ static int sort(struct sorted *sorted, const struct bh_class_verb *verb, int ver
     return BH_OK;
 }
 
-static int connect_control(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
-        return fd;
-    bh_error(NULL, &(struct bh_diag_where){.file = path}, NULL, "no device answers there: %s",
-             strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 static int exit_of_answer(int err)
 {
     return err == BH_ERR_RANGE ? BH_EXIT_USAGE : bh_exit_of(err);
@@ -167,8 +152,10 @@ static int tell_device(const char *path, const char *op, json_t *args)
 {
     struct bh_client client;
     json_t *answer;
-    const int fd = connect_control(path);
+    const int fd = bh_unix_connect(path, SOCK_STREAM);
     if (fd < 0) {
+        bh_error(NULL, &(struct bh_diag_where){.file = path}, NULL, "no device answers there: %s",
+                 strerror(errno));
         json_decref(args);
         return BH_EXIT_NOT_RUNNING;
     }

@@ -5,12 +5,12 @@
 #include "daemon/ask.h"
 #include "daemon/system.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* The longest answer is that of a device with all the queues that there can be. */
@@ -119,16 +119,15 @@ static bool send_line(int fd, json_t *request)
 static bool begin(struct ask *ask, json_t *request)
 {
     struct system *system = ask->unit->system;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[sizeof(ask->unit->name) + sizeof(".ctl")];
     if (!ask->unit->process.pid || ask->unit->control_fd < 0) {
         snprintf(ask->why, sizeof(ask->why), "%s",
                  ask->unit->process.pid ? "it has no control socket" : "it does not run");
         return false;
     }
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s.ctl", ask->unit->name);
-    ask->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (ask->fd >= 0 && !connect(ask->fd, (struct sockaddr *)&address, sizeof(address)) &&
-        send_line(ask->fd, request) &&
+    snprintf(path, sizeof(path), "%s.ctl", ask->unit->name);
+    ask->fd = bh_unix_connect(path, SOCK_STREAM | SOCK_NONBLOCK);
+    if (ask->fd >= 0 && send_line(ask->fd, request) &&
         !bh_loop_fd_add(system->loop, &ask->watch, ask->fd, BH_LOOP_READ, readable))
         return true;
     snprintf(ask->why, sizeof(ask->why), "it cannot be asked: %s", strerror(errno));

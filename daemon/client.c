@@ -5,14 +5,13 @@
 #include "daemon/client.h"
 #include "daemon/run_dir.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { FIRST_ROOM = 64 * 1024, PROTOCOL_VERSION = 1, SYSTEMS_MAX = 64 };
@@ -35,17 +34,9 @@ void bh_client_close(struct bh_client *client)
 /* A socket whose daemon was killed refuses: such a directory is no running system. */
 static int connect_to(const char *base, const char *system)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const int length =
-        snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s/control.sock", base, system);
-    if (length < 0 || (size_t)length >= sizeof(address.sun_path))
-        return -1;
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
+    char path[BH_RUN_PATH_MAX + BH_SYSTEM_NAME_MAX + sizeof("//control.sock")];
+    snprintf(path, sizeof(path), "%s/%s/control.sock", base, system);
+    return bh_unix_connect(path, SOCK_STREAM);
 }
 
 bool bh_client_runs(const char *run_dir, const char *system)

@@ -11,12 +11,12 @@
 #include "daemon/client.h"
 #include "daemon/system.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { PROTOCOL_VERSION = 1, LINE_MAX_BYTES = 16 * 1024 };
@@ -378,11 +378,8 @@ int control_open(struct system *system, int owner_fd)
 
 int control_listen(struct system *system)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, socket_name, sizeof(socket_name));
-    system->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (system->control_fd < 0 || bind(system->control_fd, (struct sockaddr *)&address, sizeof(address)) ||
-        listen(system->control_fd, CLIENTS_MAX))
+    system->control_fd = bh_unix_listen(socket_name, SOCK_STREAM | SOCK_NONBLOCK, CLIENTS_MAX, 0);
+    if (system->control_fd < 0)
         return BH_ERR_IO;
     return bh_loop_fd_add(system->loop, &system->control_watch, system->control_fd, BH_LOOP_READ,
                           accept_client);

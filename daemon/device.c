@@ -12,14 +12,13 @@
 #include "daemon/system.h"
 
 #include <bulkhead/impl/exit_status.h>
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { LISTEN_BACKLOG = 4 };
@@ -30,20 +29,9 @@ static const char vsock_folder[] =
 
 int socket_bind(const char *name, int type)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(name) >= sizeof(address.sun_path))
-        return BH_ERR_RANGE;
-    const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return BH_ERR_IO;
-    memcpy(address.sun_path, name, strlen(name) + 1);
     unlink(name);
-    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
-        (type == SOCK_STREAM && listen(fd, LISTEN_BACKLOG))) {
-        close(fd);
-        return BH_ERR_IO;
-    }
-    return fd;
+    const int fd = bh_unix_listen(name, type | SOCK_NONBLOCK, LISTEN_BACKLOG, 0);
+    return fd >= 0 ? fd : errno == ENAMETOOLONG ? BH_ERR_RANGE : BH_ERR_IO;
 }
 
 static void close_sockets(struct unit *unit)

@@ -3,7 +3,9 @@
  * Run directories. See run_dir.h.
  */
 #include "daemon/run_dir.h"
+#include <bulkhead/impl/unix_socket.h>
 
+#include <bulkhead/impl/unix_socket.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -124,11 +126,11 @@ int bh_run_dir_open(struct bh_run_dir *dir, const char *base, const char *system
     const struct bh_diag_where where = {.file = dir->path};
     int base_fd, err;
     const int length = snprintf(dir->path, sizeof(dir->path), "%s/%s", base, system);
-    if (length < 0 || (size_t)length + 1 + strlen(longest) > BH_SOCKET_PATH_MAX) {
+    if (length < 0 || (size_t)length + 1 + strlen(longest) > BH_UNIX_PATH_MAX) {
         bh_error(
             sink, &where, "name a shorter place by --run-dir=",
             "the path of the socket %s in it would be longer than the %d bytes that a socket address holds",
-            longest, BH_SOCKET_PATH_MAX);
+            longest, BH_UNIX_PATH_MAX);
         return BH_ERR_RANGE;
     }
     err = open_private(base, sink, &base_fd);

@@ -17,7 +17,7 @@
 #include <bulkhead/impl/diag.h>
 #include <stddef.h>
 
-enum { BH_RUN_PATH_MAX = 512, BH_SOCKET_PATH_MAX = 107 };
+enum { BH_RUN_PATH_MAX = 512 };
 
 struct bh_run_dir {
     char path[BH_RUN_PATH_MAX]; /* absolute */
