@@ -169,8 +169,8 @@ static int tell_device(const char *path, const char *op, json_t *args)
     return exit_of_answer(err);
 }
 
-static int tell_system(const struct bh_running_values *running, const char *name, const char *op,
-                       json_t *args)
+static int tell_system(const struct bh_running_values *running, const char *class, const char *name,
+                       const char *op, json_t *args)
 {
     struct bh_client client;
     json_t *answer;
@@ -180,7 +180,9 @@ static int tell_system(const struct bh_running_values *running, const char *name
         return bh_exit_of(err);
     }
     err = bh_ask(&client, "device",
-                 json_pack("{s:s, s:{s:s, s:o}}", "name", name, "request", "op", op, "args", args), &answer);
+                 json_pack("{s:s, s:s, s:{s:s, s:o}}", "name", name, "class", class, "request", "op", op,
+                           "args", args),
+                 &answer);
     if (!err)
         json_decref(answer);
     bh_client_close(&client);
@@ -228,9 +230,9 @@ static int run(const struct bh_verb *class, int argc, char **argv)
     if (sorted.word_count < first)
         bh_error(NULL, NULL, "`bulkhead ps` shows them", "%s %s: which device?", class->name, verb->name);
     else if (!place_words(&sorted, class, verb, first))
-        code = values.control
-                   ? tell_device(values.control, verb->name, json_incref(sorted.args))
-                   : tell_system(&values.running, sorted.words[0], verb->name, json_incref(sorted.args));
+        code = values.control ? tell_device(values.control, verb->name, json_incref(sorted.args))
+                              : tell_system(&values.running, class->name, sorted.words[0], verb->name,
+                                            json_incref(sorted.args));
     json_decref(sorted.args);
     bh_options_fini(options, &values);
     return code;

@@ -24,7 +24,7 @@ static void show_help(const struct bh_verb *verb, int fd)
 
 static int no_such_class(const char *word)
 {
-    const char *names[CLASSES_MAX];
+    const char *names[CLASSES_MAX] = {NULL};
     char hint[80] = "`bulkhead device --help` lists the classes";
     size_t count = 0;
     for (const struct bh_plan_class *class = bh_plan_classes; class->name && count < CLASSES_MAX; class ++)
@@ -33,6 +33,15 @@ static int no_such_class(const char *word)
     const char *near = bh_did_you_mean(word, names, count);
     if (near)
         snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+    for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
+        if (class->stranger && !strcmp(class->name, word))
+            snprintf(hint, sizeof(hint),
+                     "another's program serves it: name it in a description (docs/binding.md)");
+    if (word[0] == '-') {
+        bh_error(NULL, NULL, "the class comes first: bulkhead device CLASS --option...",
+                 "\"%s\" is no device class", word);
+        return BH_EXIT_USAGE;
+    }
     bh_error(NULL, NULL, hint, "there is no device class \"%s\"", word);
     return BH_EXIT_USAGE;
 }

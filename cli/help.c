@@ -72,6 +72,10 @@ static int run(const struct bh_verb *verb, int argc, char **argv)
         return bh_verb_unknown(argv[1]);
     if (!subject->options)
         return ask_program(subject, argc - 1, argv + 1);
+    if (argc > 2) {
+        bh_error(NULL, NULL, "see `bulkhead help help`", "help: one word too many: \"%s\"", argv[2]);
+        return BH_EXIT_USAGE;
+    }
     bh_help_verb(subject, STDOUT_FILENO);
     return BH_EXIT_OK;
 }

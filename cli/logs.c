@@ -31,7 +31,7 @@ static const struct bh_option options[] = {
     {NULL},
 };
 
-enum { POLL_MS = 200, CHUNK = 16384 };
+enum { POLL_MS = 200, CHUNK = 16384, NAMES_MAX = 1024 };
 
 /* Copy what is new. False: stdout is gone. */
 static bool copy_new(int fd)
@@ -82,41 +82,87 @@ static int show(const struct bh_client *client, const char *run_dir, const char 
     return BH_EXIT_OK;
 }
 
-/* The unit's log, or NULL. "linux-a/disk" is "linux-a.disk". */
-static const char *log_of(const json_t *report, const char *name, bool output, char *changed, size_t size)
+/* "linux-a/disk" is "linux-a.disk". */
+static bool is_called(const char *own, const char *name)
 {
+    const size_t dot = strcspn(own, ".");
+    return !strcmp(own, name) || (own[dot] && !strncmp(own, name, dot) && name[dot] == '/' &&
+                                  !strcmp(own + dot + 1, name + dot + 1));
+}
+
+/* The console whose output is meant: itself, or a domain's first one. NULL: it has none. */
+static const json_t *console_of(const json_t *units, const json_t *named)
+{
+    const char *name = bh_text_of(named, "name");
     const json_t *unit;
     size_t index;
-    json_array_foreach(json_object_get(report, "units"), index, unit)
+    if (strcmp(bh_text_of(named, "kind"), "domain") != 0)
+        return strcmp(bh_text_of(named, "class"), "console") ? NULL : named;
+    json_array_foreach(units, index, unit)
     {
         const char *own = bh_text_of(unit, "name");
-        const size_t dot = strcspn(own, ".");
-        const bool same = !strcmp(own, name) || (own[dot] && !strncmp(own, name, dot) && name[dot] == '/' &&
-                                                 !strcmp(own + dot + 1, name + dot + 1));
-        if (same && output) {
-            snprintf(changed, size, "%s.output.log", own);
-            return changed;
-        }
-        if (same)
-            return bh_text_of(unit, "log");
+        if (!strncmp(own, name, strlen(name)) && own[strlen(name)] == '.' &&
+            !strcmp(bh_text_of(unit, "class"), "console"))
+            return unit;
     }
     return NULL;
 }
 
+static int no_such_name(const json_t *units, const char *name)
+{
+    const char *names[NAMES_MAX], *near;
+    char hint[128] = "`bulkhead ps` shows them";
+    const json_t *unit;
+    size_t index, count = 0;
+    json_array_foreach(units, index, unit)
+    {
+        if (count < NAMES_MAX)
+            names[count++] = bh_text_of(unit, "name");
+    }
+    near = bh_did_you_mean(name, names, count);
+    if (near)
+        snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
+    bh_error(NULL, NULL, hint, "no domain or device has the name \"%s\"", name);
+    return BH_EXIT_NOT_RUNNING;
+}
+
+/* The file of the log that is asked for. An exit code other than OK: what is wrong was said. */
+static int choose(const json_t *report, const char *name, bool output, char *file, size_t size)
+{
+    const json_t *units = json_object_get(report, "units"), *unit, *found = NULL;
+    size_t index;
+    snprintf(file, size, "daemon.log");
+    if (!name)
+        return BH_EXIT_OK;
+    json_array_foreach(units, index, unit)
+    {
+        if (is_called(bh_text_of(unit, "name"), name))
+            found = unit;
+    }
+    if (!found)
+        return no_such_name(units, name);
+    snprintf(file, size, "%s", bh_text_of(found, "log"));
+    if (!output)
+        return BH_EXIT_OK;
+    const json_t *console = console_of(units, found);
+    if (!console) {
+        bh_error(NULL, NULL, "--output is for consoles, or for domains that have one",
+                 "%s has no console whose output is kept", name);
+        return BH_EXIT_NOT_RUNNING;
+    }
+    snprintf(file, size, "%s.output.log", bh_text_of(console, "name"));
+    return BH_EXIT_OK;
+}
+
 static int logs(struct bh_client *client, const struct logs_values *values, const char *name)
 {
-    char changed[128];
+    char file[128];
     json_t *report;
-    int code = BH_EXIT_FAILED;
     if (bh_ask(client, "ps", NULL, &report))
-        return code;
-    const char *log = name ? log_of(report, name, values->output, changed, sizeof(changed)) : "daemon.log";
-    if (log) {
-        code = show(client, bh_text_of(report, "run_dir"), log, values->follow);
-    } else {
-        bh_error(NULL, NULL, "`bulkhead ps` lists them", "no domain or device is called \"%s\"", name);
-        code = BH_EXIT_NOT_RUNNING;
-    }
+        return BH_EXIT_FAILED;
+    int code = choose(report, name, values->output, file, sizeof(file));
+    if (code == BH_EXIT_OK)
+        code = show(client, bh_text_of(report, "run_dir"), file, values->follow);
     json_decref(report);
     return code;
 }
@@ -133,6 +179,11 @@ static int run(const struct bh_verb *verb, int argc, char **argv)
             argv[i] = long_form;
     if (bh_verb_parse(verb, argc, argv, &values, &name, 0, 1, &word_count))
         return BH_EXIT_USAGE;
+    if (values.output && !name) {
+        bh_error(NULL, NULL, "name a console, or a domain that has one", "logs --output needs NAME");
+        bh_options_fini(verb->options, &values);
+        return BH_EXIT_USAGE;
+    }
     const int err = bh_client_connect(&client, values.running.run_dir, values.running.system, NULL);
     const int code = err ? bh_exit_of(err) : logs(&client, &values, name);
     if (!err)
@@ -147,7 +198,8 @@ const struct bh_verb bh_verb_logs = {
     .summary = "Show what the parts of a system said",
     .text = "Without NAME: the daemon's log. With a domain: its early console and what its engine said. With "
             "a device: what its\n"
-            "process said; with --output, what came out of a console. -f is --follow. Logs are rotated at 4 "
+            "process said; with --output, what came out of a console (of a domain: its first one). -f is "
+            "--follow. Logs are rotated at 4 "
             "MiB, the one before\n"
             "the last is kept as NAME.log.1 in the run directory.",
     .options = options,

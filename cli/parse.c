@@ -6,6 +6,9 @@
 #include "cli/verb.h"
 
 #include <stdio.h>
+#include <string.h>
+
+enum { OPTIONS_MAX = 64 };
 
 static int count_error(const struct bh_verb *verb, size_t least, bool too_many, const char *culprit)
 {
@@ -16,6 +19,25 @@ static int count_error(const struct bh_verb *verb, size_t least, bool too_many, 
     else
         bh_error(NULL, NULL, hint, "%s needs %s", verb->name, least ? verb->words : "no words");
     return BH_ERR_RANGE;
+}
+
+/* "-j": no word that anybody means, unless it stands behind "--". */
+static int dash_error(const struct bh_verb *verb, const char *word)
+{
+    const char *names[OPTIONS_MAX] = {NULL};
+    char hint[96];
+    size_t count = 0;
+    for (const struct bh_option *option = verb->options; option->name && count < OPTIONS_MAX; option++)
+        names[count++] = option->name;
+    const char *near = bh_did_you_mean(word + 1, names, count);
+    for (size_t i = 0; !near && i < count; i++)
+        near = names[i][0] == word[1] && !word[2] ? names[i] : NULL;
+    if (near)
+        snprintf(hint, sizeof(hint), "did you mean --%s?", near);
+    else
+        snprintf(hint, sizeof(hint), "options begin with --; see `bulkhead help %s`", verb->name);
+    bh_error(NULL, NULL, hint, "no option '%s'", word);
+    return BH_ERR_NOENT;
 }
 
 int bh_verb_parse(const struct bh_verb *verb, int argc, char **argv, void *target, const char **words,
@@ -30,10 +52,13 @@ int bh_verb_parse(const struct bh_verb *verb, int argc, char **argv, void *targe
         err = bh_options_parse(sets, argc - at, argv + at, &next, NULL);
         if (err || at + next >= argc)
             break;
-        if (count == most)
-            err = count_error(verb, least, true, argv[at + next]);
+        const char *word = argv[at + next];
+        if (word[0] == '-' && word[1] && (next < 2 || strcmp(argv[at + next - 1], "--") != 0))
+            err = dash_error(verb, word);
+        else if (count == most)
+            err = count_error(verb, least, true, word);
         else
-            words[count++] = argv[at + next];
+            words[count++] = word;
     }
     if (!err && count < least)
         err = count_error(verb, least, false, NULL);

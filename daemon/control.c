@@ -11,6 +11,7 @@
 #include "daemon/client.h"
 #include "daemon/system.h"
 
+#include <bulkhead/impl/option.h>
 #include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PROTOCOL_VERSION = 1, LINE_MAX_BYTES = 16 * 1024 };
+enum { PROTOCOL_VERSION = 1, LINE_MAX_BYTES = 16 * 1024, NAMES_MAX = 1024 };
 static const char socket_name[] = "control.sock";
 
 /* --- clients ----------------------------------------------------------------------------------------------- */
@@ -111,11 +112,19 @@ static void answer(struct client *client, const char *error)
 /* Scripts tell this from other refusals by "kind". */
 static void answer_unknown(struct client *client, const char *name)
 {
-    char error[160];
+    const struct system *system = client->system;
+    const char *names[NAMES_MAX], *near = NULL;
+    char error[160], hint[UNIT_NAME_MAX + 32] = "`bulkhead ps` shows them";
+    size_t count = 0;
+    for (uint16_t i = 0; i < system->table.unit_count && count < NAMES_MAX; i++)
+        names[count++] = system->units[i].name;
+    near = name ? bh_did_you_mean(name, names, count) : NULL;
+    if (near)
+        snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
     snprintf(error, sizeof(error),
              name ? "no domain or device has the name \"%.100s\"" : "\"name\" is missing", name);
     client_say(client, json_pack("{s:i, s:b, s:s, s:s, s:s}", "v", PROTOCOL_VERSION, "ok", 0, "error", error,
-                                 "hint", "`bulkhead ps` shows them", "kind", "unknown-name"));
+                                 "hint", hint, "kind", "unknown-name"));
 }
 
 /* What is called as the request says; NULL: there is none, and that has been answered. */
@@ -192,7 +201,10 @@ static void op_attach(struct client *client, const json_t *request)
     struct console *console =
         unit->kind == UNIT_DOMAIN ? console_of_domain(client->system, unit->plan_index) : unit->console;
     if (!console) {
-        answer(client, "it has no console here: its description puts it elsewhere, or it has none");
+        char error[UNIT_NAME_MAX + 80];
+        snprintf(error, sizeof(error),
+                 "%s has no console here: its description puts it elsewhere, or it has none", unit->name);
+        answer(client, error);
         return;
     }
     const struct unit *domain =
@@ -269,6 +281,13 @@ static void op_device(struct client *client, const json_t *request)
     if (unit->kind == UNIT_DOMAIN || !json_is_object(inner)) {
         answer(client, unit->kind == UNIT_DOMAIN ? "that is a domain: name one of its devices"
                                                  : "\"request\" is what the device is to be asked");
+        return;
+    }
+    const char *class = json_string_value(json_object_get(request, "class")), *own = unit_class(unit);
+    if (class && strcmp(class, own) != 0) {
+        char error[UNIT_NAME_MAX + 80];
+        snprintf(error, sizeof(error), "%s is a %.30s, and no %.30s", unit->name, own, class);
+        answer(client, error);
         return;
     }
     client->ask = ask_device(unit, json_copy(inner), BH_CONTROL_ANSWER_MAX, device_answered, client);

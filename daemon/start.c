@@ -171,6 +171,30 @@ static int no_engine(const char *name, struct bh_diag_sink *sink)
     return BH_ERR_NOENT;
 }
 
+static void no_emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
+{
+}
+
+/* Two copies of one description have one name: whose is it that runs? */
+static void say_running(const char *run_dir, const char *name, struct bh_diag_sink *sink)
+{
+    struct bh_diag_sink silence = {.emit = no_emit};
+    struct bh_client client;
+    json_t *report = NULL;
+    char hint[160];
+    if (!bh_client_connect(&client, run_dir, name, &silence)) {
+        if (bh_client_ask(&client, "ps", NULL, &silence, &report))
+            report = NULL;
+        bh_client_close(&client);
+    }
+    const char *source = json_string_value(json_object_get(report, "source"));
+    snprintf(hint, sizeof(hint), "`bulkhead down --system=%.40s` stops it; bulkhead,system names another one",
+             name);
+    bh_error(sink, NULL, hint, "the system %s runs already%s%s, daemon %d", name, source ? ": from " : "",
+             source ? source : "", (int)json_integer_value(json_object_get(report, "pid")));
+    json_decref(report);
+}
+
 int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings *settings,
                     struct bh_diag_sink *sink, int *control)
 {
@@ -186,7 +210,7 @@ int bh_daemon_start(const struct bh_plan *plan, const struct bh_daemon_settings 
         return err;
     }
     if (bh_client_runs(settings->run_dir, plan->name)) {
-        bh_error(sink, NULL, "`bulkhead down` stops it", "the system %s runs already", plan->name);
+        say_running(settings->run_dir, plan->name, sink);
         return BH_ERR_BUSY;
     }
     err = bh_engine_choose(settings->engine, plan, sink, &launch.engine, &launch.engine_state);

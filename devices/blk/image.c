@@ -30,12 +30,15 @@ static int open_error(struct bh_image *image, bool read_only)
         hint = "make it with: truncate -s SIZE FILE";
     else if ((saved == EACCES || saved == EPERM || saved == EROFS) && !read_only)
         hint = "if it is only to be read, say --read-only";
+    else if (saved == EISDIR)
+        hint = "an image is a file or a block device";
     bh_error(image->sink, &where, hint, "cannot open the image: %s", strerror(saved));
     switch (saved) {
     case ENOENT:
     case ENOTDIR: return BH_ERR_NOENT;
     case EACCES:
     case EPERM:
+    case EISDIR:
     case EROFS: return BH_ERR_ACCESS;
     default: return BH_ERR_IO;
     }

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RETRY_MS 1000u
@@ -106,15 +107,23 @@ static int open_error(const char *path, struct bh_diag_sink *sink)
     int err = errno;
     bh_error(sink, NULL, "give a file, device or pipe that this user may read, or leave rng-file out",
              "rng-file: cannot open %s: %s", path, strerror(err));
-    return err == ENOENT ? BH_ERR_NOENT : err == EACCES || err == EPERM ? BH_ERR_ACCESS : BH_ERR_IO;
+    return err == ENOENT                                    ? BH_ERR_NOENT
+           : err == EACCES || err == EPERM || err == EISDIR ? BH_ERR_ACCESS
+                                                            : BH_ERR_IO;
 }
 
 int bh_rng_source_host_init(struct bh_rng_source_host *host, struct bh_loop *loop, const char *path,
                             uint64_t max_bytes, uint64_t period_ms, struct bh_diag_sink *sink)
 {
+    struct stat file;
     int fd = -1;
     if (path) {
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+        if (fd >= 0 && fstat(fd, &file) == 0 && S_ISDIR(file.st_mode)) {
+            close(fd);
+            fd = -1;
+            errno = EISDIR;
+        }
         if (fd < 0)
             return open_error(path, sink);
     }

@@ -107,6 +107,8 @@ static int parse_value(const struct bh_option *option, void *target, const char 
         return err;
     case BH_OPT_STRING:
     case BH_OPT_PATH: {
+        if (option->type == BH_OPT_PATH && !*text)
+            return BH_ERR_INVAL; /* no path is empty: a variable of the shell was */
         char *copy = strdup(text);
         if (!copy)
             return BH_ERR_NOMEM;
@@ -210,8 +212,8 @@ static void describe_values(const struct bh_option *option, char *text, size_t s
             used += (size_t)snprintf(text + used, size - used, " %s", option->values[i]);
         return;
     case BH_OPT_MAC: snprintf(text, size, "it takes six bytes in hexadecimal, as 52:54:00:12:34:56"); return;
+    case BH_OPT_PATH: snprintf(text, size, "it takes a path"); return;
     case BH_OPT_STRING:
-    case BH_OPT_PATH:
     case BH_OPT_LIST: break;
     }
     snprintf(text, size, "it takes a text");

@@ -36,7 +36,7 @@ def test_one_domain_comes_up_is_seen_and_leaves_nothing(runs, folder):
     pids = {unit["pid"] for unit in report["units"]} | {report["pid"]}
     assert pids == set(runs.handles()), "ps names every process, and no other"
     again = runs.run("up", "--detach", system)
-    assert again.returncode == 1 and "runs already" in again.stderr
+    assert again.returncode == 1 and f"the system one runs already: from {system}, daemon {report['pid']}" in again.stderr
     assert report["source"] == str(system)
     history = runs.run("logs").stdout
     for line in (f"system one of {system} on engine qemu, daemon {report['pid']}", "linux-a: planned: 1 CPU, 256 MiB",
@@ -45,7 +45,14 @@ def test_one_domain_comes_up_is_seen_and_leaves_nothing(runs, folder):
         assert re.search(line, history), f"{line}: not in\n{history}"
     assert "Linux version" in runs.run("logs", "linux-a").stdout
     assert "bulkhead: ready" in runs.run("logs", "--output", "linux-a/console").stdout
-    assert runs.run("logs", "linux-c").returncode == 3
+    assert "bulkhead: ready" in runs.run("logs", "--output", "linux-a").stdout
+    for words, said in ((("logs", "linux-c"), 'did you mean "linux-a"?'),
+                        (("logs", "--output", "linux-a.rng"), "linux-a.rng has no console"),
+                        (("console", "linux-a.rng"), "linux-a.rng has no console"),
+                        (("restart", "linux-a.rgn"), 'did you mean "linux-a.rng"?'),
+                        (("blk", "limit", "linux-a.rng", "--iops=1"), "linux-a.rng is a rng, and no blk")):
+        wrong = runs.run(*words)
+        assert wrong.returncode in (1, 3) and said in wrong.stderr, wrong
     said = runs.run("console", "linux-a", stdin=None, input="echo $((40 + 2))-is-it\n").stdout
     assert "42-is-it" in said
     down = runs.run("down")

@@ -192,7 +192,7 @@ static void the_command_line_has_its_forms(void **state)
 {
     struct bed *bed = *state;
     const char *argv[] = {"x", "--read-only", "--blk-file", "a b", "--cache=none", "--", "--rest", NULL};
-    const char *no[] = {"x", "--no-read-only", "--blk-file=", "word", NULL};
+    const char *no[] = {"x", "--no-read-only", "--blk-file=-", "word", NULL};
     int next = 0;
     assert_int_equal(parse(bed, 7, argv, &next), BH_OK);
     assert_int_equal(next, 6);
@@ -202,7 +202,7 @@ static void the_command_line_has_its_forms(void **state)
     assert_int_equal(parse(bed, 4, no, &next), BH_OK);
     assert_int_equal(next, 3);
     assert_false(bed->settings.read_only);
-    assert_string_equal(bed->settings.file, "");
+    assert_string_equal(bed->settings.file, "-");
 }
 
 static void the_command_line_refuses(void **state)
@@ -210,13 +210,16 @@ static void the_command_line_refuses(void **state)
     struct bed *bed = *state;
     const char *missing[] = {"x", "--read-only", NULL};
     const char *valueless[] = {"x", "--blk-file", NULL};
+    const char *empty[] = {"x", "--blk-file=", NULL};
     const char *unknown[] = {"x", "--raed-only", NULL};
     const char *negated[] = {"x", "--no-blk-file", NULL};
     int next;
     assert_int_equal(parse(bed, 2, missing, &next), BH_ERR_INVAL);
     assert_string_equal(bed->keep.text, "--blk-file is missing|the image");
     assert_int_equal(parse(bed, 2, valueless, &next), BH_ERR_INVAL);
-    assert_string_equal(bed->keep.text, "--blk-file needs a value|it takes a text");
+    assert_string_equal(bed->keep.text, "--blk-file needs a value|it takes a path");
+    assert_int_equal(parse(bed, 2, empty, &next), BH_ERR_INVAL);
+    assert_string_equal(bed->keep.text, "--blk-file: '' is not allowed|it takes a path");
     assert_int_equal(parse(bed, 2, unknown, &next), BH_ERR_NOENT);
     assert_string_equal(bed->keep.text, "no option '--raed-only'|did you mean --read-only?");
     assert_int_equal(parse(bed, 2, negated, &next), BH_ERR_NOENT);
