@@ -14,7 +14,7 @@
 #include <bulkhead/err.h>
 
 /*
- * Room for vhost-user's 509 memory slots, three fds for each of 64 rings, and what is there once. A unit that leaves
+ * Room for vhost-user's 509 memory slots, three fds for each of 256 rings, and what is there once. A unit that leaves
  * more loses what is too much, and with it its resume, but never takes the daemon's own fds.
  */
 enum { BH_FD_STORE_MAX = 1400 };

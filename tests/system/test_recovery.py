@@ -16,8 +16,9 @@ import time
 
 import pytest
 from bedlib import pieces
-from beds import BUILD, FULL, QEMUS, RING_PACKED, run_qemu, vhost_user
+from beds import BUILD, FULL, QEMUS, RING_PACKED, backend_program, run_qemu, vhost_user
 from keeper import Keeper
+from nets import Host, Namespace, need as need_program
 from systems import CONSOLE, description, domain
 from test_iommu import ACCESS_PLATFORM
 from test_net import host  # noqa: F401 (a fixture)
@@ -196,6 +197,56 @@ def test_net_goes_on(programs, keep, host, version, ring):
     device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "recover-net", device, words=f"bulkhead.hostport={host.port}",
                        during=kill_under_load(programs, net, KILLS_OF_OTHERS, each_time="bulkhead-fetched"))
+    assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
+    assert net.starts > KILLS_OF_OTHERS
+    net.check()
+
+
+def on_tap(programs, keep, namespace):
+    return keep("net", f"--net={namespace.path}", "--", backend_program("net"), "--tap=tap0", program="nsenter")
+
+
+def on_link(programs, keep, namespace):
+    """The link's other end is a port of our switch, whose other port is the tap."""
+    cable = programs.folder / "cable"
+    programs.start_ready(BUILD / "programs" / "bulkhead-switch", "--port=tap:tap0", f"--port=link:{cable}",
+                         name="switch", before=namespace.before)
+    return keep("net", f"--link-path={cable}")
+
+
+def on_stream(programs, keep, namespace):
+    """The other end is passt, which waits for the next one when its client is gone."""
+    need_program("passt")
+    path = programs.folder / "passt.socket"
+    programs.start([*namespace.before, "passt", "--foreground", "--runas", "0", "--socket", path, "-4", "--interface", "tap0",
+                    "--gateway", "10.77.0.9", "--address", "10.77.0.2", "--tcp-ports", "none", "--udp-ports", "none"], "passt")
+    deadline = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < deadline, programs.log("passt")
+        time.sleep(0.05)
+    return keep("net", f"--stream-path={path}")
+
+
+@pytest.mark.parametrize("outside,version,ring,words", [
+    (on_tap, "qemu-11", "packed", "bulkhead.address=10.77.0.2/24 bulkhead.gateway=10.77.0.1"),
+    pytest.param(on_link, "qemu-7.2", "split", "bulkhead.address=10.77.0.2/24 bulkhead.gateway=10.77.0.1",
+                 marks=pytest.mark.full),
+    pytest.param(on_stream, "qemu-11", "split", "bulkhead.address=10.77.0.2/24 bulkhead.gateway=10.77.0.9",
+                 marks=pytest.mark.full)])
+def test_net_goes_on_whatever_is_behind_it(programs, keep, outside, version, ring, words):
+    """The host's connections live outside of the process here: those that were open may go on."""
+    qemu = need(version)
+    namespace = Namespace(programs)
+    namespace.tap("tap0", "10.77.0.1/24")
+    server = Host("10.77.0.2:8080", "127.0.0.1" if outside is on_stream else "10.77.0.1", namespace)
+    server.server.handle_error = lambda *_: None
+    try:
+        net = outside(programs, keep, namespace)
+        device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
+        verdict = run_qemu(programs, qemu, "recover-net", device, words=f"bulkhead.hostport={server.port} {words}",
+                           during=kill_under_load(programs, net, KILLS_OF_OTHERS, each_time="bulkhead-fetched"))
+    finally:
+        server.end()
     assert (RING_PACKED in verdict.features["net"]) == (ring == "packed")
     assert net.starts > KILLS_OF_OTHERS
     net.check()

@@ -286,3 +286,30 @@ def test_socket_path_that_does_not_fit_is_refused(runs, folder):
     up = runs.run("up", "--detach", description(folder, "one", domain("linux-a", 1, EARLY)))
     assert up.returncode == 1
     assert "107 bytes" in up.stderr and "--run-dir" in up.stderr
+
+
+def test_device_process_sees_its_own_part_of_the_run_directory_alone(runs, folder):
+    """What a net that its guest took over could reach there: not the daemon's socket, not the other links' ends."""
+    net = '{} {{ compatible = "bulkhead,net"; bulkhead,link = <&{}>; mac = "02:00:00:00:00:0{}"; }};'
+    system = description(folder, "two", *(domain(name, number, EARLY + net.format("net", "cable", number) +
+                                                 net.format("net-too", "second", number + 2))
+                                          for number, name in enumerate(("linux-a", "linux-b"), 1)),
+                         'cable: cable { compatible = "bulkhead,link"; };', 'second: second { compatible = "bulkhead,link"; };')
+    up = runs.run("up", "--detach", system)
+    assert up.returncode == 0, up.stderr
+    report = runs.report()
+    seen, links = {}, {}
+    for unit in report["units"]:
+        if unit["kind"] == "device":
+            seen[unit["name"]] = sorted(os.listdir(f"/proc/{unit['pid']}/root{report['run_dir']}"))
+            words = Path(f"/proc/{unit['pid']}/cmdline").read_text(encoding="utf-8").split("\0")
+            path = next(word for word in words if word.startswith("--link-path="))
+            links[unit["name"]] = path.removeprefix("--link-path=").split("/")[0]
+    assert links["linux-a.net"] == links["linux-b.net"] != links["linux-a.net-too"] == links["linux-b.net-too"]
+    for name, link in links.items():
+        assert os.stat(f"{report['run_dir']}/{link}").st_mode & 0o777 == 0o700
+        assert link in seen[name] and not set(links.values()) - {link} & set(seen[name]), f"{name} sees {seen[name]}"
+        assert not any("control" in entry or entry.endswith((".log", ".ctl", ".sock")) for entry in seen[name]), seen[name]
+    assert "control.sock" in os.listdir(report["run_dir"])
+    assert runs.run("down").returncode == 0
+    assert runs.left(2) == []

@@ -10,6 +10,7 @@
 #include <bulkhead/impl/process.h>
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -248,6 +250,61 @@ static void store_keeps_one_fd_a_name_and_has_a_bound(void **state)
     assert_int_equal(store.count + store.refused, 0);
 }
 
+/* A TCP socket whose other end reads nothing, full, and told to linger: a plain close() of it waits. -1: no loopback. */
+static int lingering_socket(int *other)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 20};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    static char bytes[65536];
+    const int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+              fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool made = !bind(listening, (struct sockaddr *)&address, sizeof(address)) &&
+                      !listen(listening, 1) &&
+                      !getsockname(listening, (struct sockaddr *)&address, &length) &&
+                      !connect(fd, (struct sockaddr *)&address, sizeof(address));
+    *other = made ? accept(listening, NULL, NULL) : -1;
+    close(listening);
+    if (!made) {
+        close(fd);
+        return -1;
+    }
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    return fd;
+}
+
+static long ms_of(const struct timespec *from)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - from->tv_sec) * 1000 + (now.tv_nsec - from->tv_nsec) / 1000000;
+}
+
+/* Replaced, removed, one too many for the store, cleared: whatever a process leaves, the daemon does not wait for it. */
+static void store_closes_what_lingers_at_once(void **state)
+{
+    struct bh_fd_store store = {0};
+    struct timespec begun;
+    int others[4], fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = lingering_socket(&others[i]);
+        if (fds[i] < 0)
+            skip();
+    }
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    assert_int_equal(bh_fd_store_put(&store, "a", fds[0]), BH_OK);
+    assert_int_equal(bh_fd_store_put(&store, "a", fds[1]), BH_OK);
+    assert_true(bh_fd_store_remove(&store, "a"));
+    assert_int_equal(bh_fd_store_put(&store, "b", fds[2]), BH_OK);
+    bh_fd_store_clear(&store);
+    bh_fd_store_close(fds[3]);
+    assert_true(ms_of(&begun) < 5000);
+    for (int i = 0; i < 4; i++)
+        close(others[i]);
+}
+
 /* --- processes --------------------------------------------------------------------------------------------- */
 
 struct child {
@@ -427,6 +484,7 @@ int main(void)
                                         remove_place),
         cmocka_unit_test(notification_is_taken_apart_and_its_words_are_bounded),
         cmocka_unit_test(store_keeps_one_fd_a_name_and_has_a_bound),
+        cmocka_unit_test(store_closes_what_lingers_at_once),
         cmocka_unit_test(child_has_exactly_its_fds_and_its_end_is_told),
         cmocka_unit_test(child_gets_many_fds_in_order_and_its_own_pid),
         cmocka_unit_test(child_that_cannot_be_executed_is_an_error_of_start),
