@@ -39,7 +39,7 @@ static struct bh_features features(const struct bh_device *dev)
     bh_features_set(&f, VIRTIO_BLK_F_TOPOLOGY);
     if (!blk->settings.unsafe)
         bh_features_set(&f, VIRTIO_BLK_F_FLUSH);
-    if (info->volatile_cache && !blk->settings.unsafe)
+    if (info->volatile_cache && !blk->settings.unsafe && !bh_features_has(&dev->withheld, VIRTIO_BLK_F_FLUSH))
         bh_features_set(&f, VIRTIO_BLK_F_CONFIG_WCE);
     if (blk->settings.size_max)
         bh_features_set(&f, VIRTIO_BLK_F_SIZE_MAX);

@@ -16,6 +16,40 @@ static struct bh_net *net_of(struct bh_device *dev)
     return BH_CONTAINER(dev, struct bh_net, dev);
 }
 
+/* What needs one of two others [virtio-1.4 5.1.3.1]; those that others need come first. */
+static const struct {
+    uint8_t feature, needs[2];
+} needs[] = {
+    {VIRTIO_NET_F_GUEST_TSO4, {VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_CSUM}},
+    {VIRTIO_NET_F_GUEST_TSO6, {VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_CSUM}},
+    {VIRTIO_NET_F_GUEST_USO4, {VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_CSUM}},
+    {VIRTIO_NET_F_GUEST_USO6, {VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_CSUM}},
+    {VIRTIO_NET_F_GUEST_ECN, {VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6}},
+    {VIRTIO_NET_F_HOST_TSO4, {VIRTIO_NET_F_CSUM, VIRTIO_NET_F_CSUM}},
+    {VIRTIO_NET_F_HOST_TSO6, {VIRTIO_NET_F_CSUM, VIRTIO_NET_F_CSUM}},
+    {VIRTIO_NET_F_HOST_USO, {VIRTIO_NET_F_CSUM, VIRTIO_NET_F_CSUM}},
+    {VIRTIO_NET_F_HOST_ECN, {VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6}},
+    {VIRTIO_NET_F_CTRL_RX, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_CTRL_RX_EXTRA, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_CTRL_VLAN, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_CTRL_MAC_ADDR, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_GUEST_ANNOUNCE, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_MQ, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_RSS, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+    {VIRTIO_NET_F_HASH_REPORT, {VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ}},
+};
+
+/* What is withheld takes along what cannot be without it. */
+static struct bh_features without_orphans(struct bh_features f, const struct bh_features *withheld)
+{
+    f = bh_features_minus(f, *withheld);
+    for (unsigned i = 0; i < BH_COUNT(needs); i++)
+        if (!bh_features_has(&f, needs[i].needs[0]) && !bh_features_has(&f, needs[i].needs[1]))
+            bh_features_clear(&f, needs[i].feature);
+    return f;
+}
+
 static struct bh_features features(const struct bh_device *dev)
 {
     static const uint8_t always[] = {
@@ -39,7 +73,7 @@ static struct bh_features features(const struct bh_device *dev)
         bh_features_set(&f, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
     for (unsigned i = 0; i < BH_FEATURE_WORDS; i++)
         f.word[i] |= offloads.word[i];
-    return f;
+    return without_orphans(f, &dev->withheld);
 }
 
 static const void *config(const struct bh_device *dev, uint32_t *size)

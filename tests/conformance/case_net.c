@@ -8,11 +8,12 @@
 
 #include <string.h>
 
-#define RX          VIRTIO_NET_RECEIVEQ
-#define TX          VIRTIO_NET_TRANSMITQ
-#define HEADER      ((uint32_t)sizeof(struct virtio_net_hdr))
-#define FRAME_BYTES 60u
-#define RX_BYTES    1600u
+#define RX           VIRTIO_NET_RECEIVEQ
+#define TX           VIRTIO_NET_TRANSMITQ
+#define HEADER       ((uint32_t)sizeof(struct virtio_net_hdr))
+#define FRAME_BYTES  60u
+#define RX_BYTES     1600u
+#define BIT(feature) (UINT64_C(1) << (feature))
 
 static const struct bh_features class_features = {
     {1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_STATUS | 1u << VIRTIO_NET_F_MTU, 0, 0, 0}};
@@ -198,7 +199,32 @@ static void config_is_consistent(struct conf *conf)
         CONF_CHECK(conf, bh_le16_get(config.mtu) >= VIRTIO_NET_MTU_MIN);
 }
 
+/* Of everybody's features, not of ours alone: each with the bits one of which it needs [virtio-1.4 5.1.3.1]. */
+static void features_come_with_what_they_need(struct conf *conf)
+{
+    static const struct {
+        uint64_t feature, needs;
+    } rules[] = {
+        {BIT(7) | BIT(8) | BIT(10) | BIT(54) | BIT(55), BIT(VIRTIO_NET_F_GUEST_CSUM)},
+        {BIT(VIRTIO_NET_F_GUEST_ECN), BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6)},
+        {BIT(11) | BIT(12) | BIT(14) | BIT(56), BIT(VIRTIO_NET_F_CSUM)},
+        {BIT(VIRTIO_NET_F_HOST_ECN), BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6)},
+        {BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+             BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_RSS) | BIT(52) |
+             BIT(53),
+         BIT(VIRTIO_NET_F_CTRL_VQ)},
+    };
+    struct bh_features offered = conf->side->ops->offered(conf->side);
+    const uint64_t bits = bh_features_low64(&offered);
+
+    for (unsigned i = 0; i < BH_COUNT(rules); i++)
+        if ((bits & rules[i].feature) != 0 && (bits & rules[i].needs) == 0)
+            conf_fail(conf, "of the features %llx none of %llx is offered, which they need",
+                      (unsigned long long)(bits & rules[i].feature), (unsigned long long)rules[i].needs);
+}
+
 static const struct conf_case cases[] = {
+    {"features_come_with_what_they_need", "2.2.2, 5.1.3.1", features_come_with_what_they_need},
     {"config_is_consistent", "5.1.4", config_is_consistent},
     {"a_packet_is_sent_and_its_answer_received", "5.1.9, 5.1.9.4", a_packet_is_sent_and_its_answer_received},
     {"packets_without_receive_buffers_do_no_harm", "5.1.9.3", packets_without_receive_buffers_do_no_harm},

@@ -436,6 +436,22 @@ static void store_that_promises_nothing_offers_no_flush(void **state)
     rig_free(rig);
 }
 
+/* [virtio-1.4 5.2.5.2] */
+static void no_cache_to_be_switched_without_a_flush(void **state)
+{
+    struct sim_store sim;
+
+    sim_store_init(&sim);
+    struct rig *rig = rig_new(&sim.store, NULL, false, 0);
+    struct bh_features offered = bh_device_offered(&rig->blk.dev), flush = {{1u << VIRTIO_BLK_F_FLUSH}};
+    assert_true(bh_features_has(&offered, VIRTIO_BLK_F_CONFIG_WCE));
+    bh_device_withhold(&rig->blk.dev, &flush);
+    offered = bh_device_offered(&rig->blk.dev);
+    assert_false(bh_features_has(&offered, VIRTIO_BLK_F_FLUSH));
+    assert_false(bh_features_has(&offered, VIRTIO_BLK_F_CONFIG_WCE));
+    rig_free(rig);
+}
+
 static void config_is_what_the_settings_say(void **state)
 {
     struct bh_store_ram ram;
@@ -487,6 +503,7 @@ int main(void)
         cmocka_unit_test(busy_disk_holds_the_queue_until_it_is_free),
         cmocka_unit_test(write_cache_follows_negotiation),
         cmocka_unit_test(store_that_promises_nothing_offers_no_flush),
+        cmocka_unit_test(no_cache_to_be_switched_without_a_flush),
         cmocka_unit_test(config_is_what_the_settings_say),
     };
 

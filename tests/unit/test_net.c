@@ -316,6 +316,7 @@ static void nothing_is_offered_that_is_not_there(void **state)
                                                    .hash_report = true});
     struct bh_features offered = bh_device_offered(&bed->net.dev), ring = bh_class_ring_features();
 
+    assert_false(bh_features_has(&ring, BH_F_ADMIN_VQ) || bh_features_has(&ring, BH_F_SR_IOV));
     offered = bh_features_minus(offered, ring);
     for (unsigned i = 0; i < BH_COUNT(built); i++) {
         assert_true(bh_features_has(&offered, built[i]));
@@ -323,6 +324,55 @@ static void nothing_is_offered_that_is_not_there(void **state)
     }
     assert_true(bh_features_none(&offered));
     bed_free(bed);
+}
+
+static void check_offer(struct bed *bed, const uint8_t *bits, unsigned count, bool there)
+{
+    const struct bh_features offered = bh_device_offered(&bed->net.dev);
+
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(bh_features_has(&offered, bits[i]), there);
+}
+
+/* [virtio-1.4 2.2.2, 5.1.3.1] */
+static void what_is_withheld_takes_along_what_needs_it(void **state)
+{
+    static const struct {
+        uint8_t withheld[2], gone[10];
+        unsigned count;
+    } rules[] = {
+        {{VIRTIO_NET_F_CSUM, VIRTIO_NET_F_CSUM},
+         {VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_HOST_ECN, VIRTIO_NET_F_HOST_USO},
+         4},
+        {{VIRTIO_NET_F_GUEST_CSUM, VIRTIO_NET_F_GUEST_CSUM},
+         {VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6, VIRTIO_NET_F_GUEST_ECN, VIRTIO_NET_F_GUEST_USO4,
+          VIRTIO_NET_F_GUEST_USO6},
+         5},
+        {{VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6}, {VIRTIO_NET_F_HOST_ECN}, 1},
+        {{VIRTIO_NET_F_GUEST_TSO4, VIRTIO_NET_F_GUEST_TSO6}, {VIRTIO_NET_F_GUEST_ECN}, 1},
+        {{VIRTIO_NET_F_CTRL_VQ, VIRTIO_NET_F_CTRL_VQ},
+         {VIRTIO_NET_F_CTRL_RX, VIRTIO_NET_F_CTRL_RX_EXTRA, VIRTIO_NET_F_CTRL_VLAN,
+          VIRTIO_NET_F_CTRL_MAC_ADDR, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, VIRTIO_NET_F_GUEST_ANNOUNCE,
+          VIRTIO_NET_F_MQ, VIRTIO_NET_F_RSS, VIRTIO_NET_F_HASH_REPORT},
+         9},
+    };
+
+    for (unsigned i = 0; i < BH_COUNT(rules); i++) {
+        struct bed *bed =
+            bed_with(&(struct bed_setup){.offloads = BH_NET_HOST_OFFLOADS | BH_NET_GUEST_OFFLOADS,
+                                         .pairs = 2,
+                                         .port_pairs = 2,
+                                         .rss = true,
+                                         .hash_report = true});
+        struct bh_features withheld = {{0}};
+
+        check_offer(bed, rules[i].gone, rules[i].count, true);
+        bh_features_set(&withheld, rules[i].withheld[0]);
+        bh_features_set(&withheld, rules[i].withheld[1]);
+        bh_device_withhold(&bed->net.dev, &withheld);
+        check_offer(bed, rules[i].gone, rules[i].count, false);
+        bed_free(bed);
+    }
 }
 
 static void port_knows_when_the_receive_queue_runs(void **state)
@@ -354,6 +404,7 @@ int main(void)
         cmocka_unit_test(negotiated_mtu_bounds_what_is_received_and_what_is_sent),
         cmocka_unit_test(flags_that_nobody_negotiated_are_not_shown_to_the_guest),
         cmocka_unit_test(nothing_is_offered_that_is_not_there),
+        cmocka_unit_test(what_is_withheld_takes_along_what_needs_it),
         cmocka_unit_test(port_knows_when_the_receive_queue_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
