@@ -252,7 +252,9 @@ const struct bh_verb bh_verb_net = {
     .name = "net",
     .words = "VERB NAME [ARGUMENT...]",
     .summary = "Tell a running network card something",
-    .text = "NAME is a device (linux-a.net). Arguments stand in their order, or as --argument=value.",
+    .text =
+        "NAME is a device (linux-a.net); of capture, a switch as well. Arguments stand in their order, or as "
+        "--argument=value.",
     .options = options,
     .class = &bh_net_hosted,
     .run = run,

@@ -111,10 +111,11 @@ const struct bh_verb bh_verb_ps = {
     .name = "ps",
     .words = "",
     .summary = "Show what runs",
-    .text = "Lists the running systems: the daemon, each domain and each device process with its state and "
-            "its pid. States are\n"
-            "waiting, starting, running (not ready yet), ready, stopping, backoff (failed, starts again "
-            "soon), stopped, failed.",
+    .text =
+        "Lists the running systems: the daemon, each domain, device process and switch with its state and "
+        "its pid. States are\n"
+        "waiting, starting, running (not ready yet), ready, stopping, backoff (failed, starts again "
+        "soon), stopped, failed.",
     .options = options,
     .run = run,
 };

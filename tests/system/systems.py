@@ -18,7 +18,8 @@ EARLY = 'bulkhead,ready-pattern = "Linux version"; bulkhead,ready-timeout = "100
 CONSOLE = 'bulkhead,ready-pattern = "bulkhead: ready"; bulkhead,ready-timeout = "100s"; console { compatible = "bulkhead,console"; };'
 
 
-def domain(name, number, body, policy="on-failure"):
+def domain(name, number, body, policy="on-failure", disk=None):
+    """`disk`: another ramdisk than the guests' own."""
     return f"""
         {name.replace("-", "_")}: {name} {{
             compatible = "openamp,domain-v1";
@@ -27,7 +28,7 @@ def domain(name, number, body, policy="on-failure"):
             cpus = <&cpus_a72 {1 << (number - 1):#x} 0x1>;
             memory = <0x0 {0x48000000 + 0x10000000 * (number - 1):#x} 0x0 0x10000000>;
             bulkhead,kernel = "{pieces.get("kernel-arm64")}/Image";
-            bulkhead,ramdisk = "{build_ramdisk("arm64")}";
+            bulkhead,ramdisk = "{disk or build_ramdisk("arm64")}";
             bulkhead,restart = "{policy}";
             {body}
             chosen {{ bootargs = "earlycon console=ttyAMA0 panic=-1 bulkhead.name={name}"; }};
