@@ -70,9 +70,6 @@ void history_begin(struct system *system)
                system->source, system->engine->name, (int)bh_own_outer_pid());
     for (size_t i = 0; i < system->plan->switch_count; i++)
         log_switch(system, &system->plan->switches[i]);
-    for (size_t i = 0; i < system->plan->switch_count; i++)
-        system_log(system, system->plan->switches[i].name, "planned: a switch of %zu ports",
-                   system->plan->switches[i].port_count);
     for (size_t d = 0; d < system->plan->domain_count; d++)
         log_domain(system, &system->plan->domains[system->plan->start_order[d]]);
 }
