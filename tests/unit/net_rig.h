@@ -18,7 +18,7 @@
     {                                                                                                        \
         2, 0, 0, 0, 0, 9                                                                                     \
     }
-#define BED_FRAMES_MAX 8u
+#define BED_FRAMES_MAX 12u
 
 struct bed {
     struct bh_netport port;

@@ -210,6 +210,9 @@ static void header_that_makes_no_sense_is_dropped(void **state)
         {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV6, .gso_size = {100}},       /* not negotiated */
         {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 | 0x80, .gso_size = {10}}, /* nor is ECN */
         {.flags = 1, .gso_type = 2, .gso_size = {100}},                              /* of no known type */
+        {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 | 0x20, .gso_size = {10}}, /* in a UDP tunnel */
+        {.flags = 1, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 | 0x60, .gso_size = {10}}, /* in two */
+        {.flags = 1, .gso_type = 0x40},                                              /* nothing in one */
     };
     struct bed *bed = bed_with(&(struct bed_setup){.offloads = OFFLOADS});
 

@@ -20,6 +20,10 @@ def layers(log):
     tool(log, "layers")
 
 
+def conformance(log):
+    return tool(log, "conformance")
+
+
 def size(log):
     return tool(log, "size")
 
@@ -246,6 +250,7 @@ STEPS = [
     Step("layers", "include lines follow the layers", layers),
     Step("style", "every C file is as clang-format writes it", style),
     Step("scripts", "shellcheck, and every Python file compiles", scripts),
+    Step("conformance", "docs/conformance.md names tests that are there, and misses no section", conformance),
     Step("headers", "every header compiles alone", headers),
     Step("size", "freestanding parts for Cortex-R5 and bare AArch64, and their size", size),
     Step("build", "gcc, warnings are errors", build),
