@@ -4,7 +4,7 @@
  * make them easy. What is not easy goes on there, with the descriptor that was read last: none is read twice.
  *
  * Theory of operation
- *   Mostly all of a chain lies in one region, the one hit last. `near` is what a batch needs of it, in registers. A
+ *   Mostly all of a chain lies in one region, the one hit last, and bh_mem_near is what is needed of it. A
  * descriptor is *plain* when it lies whole in there, has bytes, and is not an indirect one.
  *
  *   Mostly, too, a chain is an indirect table, written by a driver that fills it from its first descriptor to its last.
@@ -25,45 +25,11 @@
 
 #define CHAIN_INLINE inline __attribute__((always_inline)) /* one copy for each caller's constants */
 
-/* The region hit last when the batch began. */
-struct near {
-    uint64_t base, size; /* size 0: nothing lies in it */
-    uint8_t *host;
-    uint32_t bit; /* its bh_mem_slot_bit() */
-    /* Bytes of the longest table that is taken; 0 where INDIRECT_DESC was not negotiated or alignment differs. */
-    uint32_t table_max;
-    unsigned
-        elsewhere; /* chains of the batch that went the long way: they count their regions' users themselves */
-};
-
 enum { TABLE_ALIGN = 16 };
 
-static inline struct near near_of(const struct bh_virtq *q)
-{
-    const struct bh_mem_region *hit = q->view.hit;
-    bool tables;
-
-    if (!BH_SPEED || !hit || hit->access != (BH_MEM_READ | BH_MEM_WRITE))
-        return (struct near){0};
-    tables = q->indirect && ((uintptr_t)hit->host - (uintptr_t)hit->base.raw) % TABLE_ALIGN == 0;
-    return (struct near){
-        .base = hit->base.raw,
-        .size = hit->size,
-        .host = hit->host,
-        .bit = q->view.hit_bit,
-        .table_max = tables ? 16u * q->memory.segs_per_chain : 0,
-    };
-}
-
-/* The batch found `count` chains: its regions' users. */
-static inline void near_count_users(struct bh_virtq *q, const struct near *near, unsigned count)
-{
-    if (BH_SPEED && count != near->elsewhere)
-        bh_mem_view_use(&q->view, near->bit, (int)(count - near->elsewhere));
-}
-
 /* Do `len` bytes from `addr` on lie in it, and are there any? Then where from its start on. */
-static CHAIN_INLINE bool near_holds(const struct near *near, uint64_t addr, uint32_t len, uint64_t *offset)
+static CHAIN_INLINE bool near_holds(const struct bh_mem_near *near, uint64_t addr, uint32_t len,
+                                    uint64_t *offset)
 {
     uint64_t end;
 
@@ -71,7 +37,9 @@ static CHAIN_INLINE bool near_holds(const struct near *near, uint64_t addr, uint
     end = *offset + len; /* not behind offset: no bytes, or around the end */
     if (BH_UNLIKELY(end > near->size))
         return false;
-    return BH_LIKELY(end > *offset);
+    if (BH_UNLIKELY(end <= *offset))
+        return false;
+    return true;
 }
 
 /* A chain so far, and the descriptor that was read last. In registers, hence not the chain itself. */
@@ -95,15 +63,15 @@ static CHAIN_INLINE void quick_writable_from_here(struct quick *k)
     k->out_len = k->len;
 }
 
-static CHAIN_INLINE void quick_add(const struct near *near, struct quick *k, uint64_t offset)
+static CHAIN_INLINE void quick_add(const struct bh_mem_near *near, struct quick *k, uint64_t offset)
 {
     *k->seg++ = (struct bh_seg){near->host + (size_t)offset, quick_len(k)};
     k->len += quick_len(k);
 }
 
 /* The long way goes on at k->d, descriptor `at` of the ring, or of the table. */
-static CHAIN_INLINE int quick_leave(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
-                                    const struct quick *k, unsigned at, struct chain_table table, bool split)
+static CHAIN_INLINE int quick_leave(struct bh_virtq *q, struct bh_chain *chain, const struct quick *k,
+                                    unsigned at, struct chain_table table, bool split)
 {
     const struct chain_part part = {
         .seg = k->seg,
@@ -115,45 +83,54 @@ static CHAIN_INLINE int quick_leave(struct bh_virtq *q, struct near *near, struc
         .at = at,
         .table = table,
     };
-    int result = bh_chain_walk_rest(q, split ? CHAIN_SPLIT : CHAIN_PACKED, chain, &part);
 
-    if (result == BH_OK) {
-        near->elsewhere++;
-        bh_mem_view_use(&q->view, chain->mem_slots, 1);
-    }
-    return result;
+    return bh_chain_walk_rest(q, split ? CHAIN_SPLIT : CHAIN_PACKED, chain, &part);
 }
 
 /* The end was reached, with `count` segments; the chain takes `slots` of the ring. */
-static CHAIN_INLINE int quick_end(struct bh_virtq *q, const struct near *near, struct bh_chain *chain,
-                                  const struct quick *k, unsigned count, unsigned slots, bool split)
+static CHAIN_INLINE int quick_end(struct bh_virtq *q, struct bh_chain *chain, const struct quick *k,
+                                  unsigned count, unsigned slots, bool split)
 {
     if (BH_UNLIKELY(k->len > UINT32_MAX))
         return BH_BROKEN_CHAIN_BYTES;
-    if (!split && BH_UNLIKELY(slots + q->desc_in_flight > q->size))
-        return chain_too_long(q);
+    if (!split) {
+        unsigned taken = q->desc_in_flight + slots;
+
+        if (BH_UNLIKELY(taken > q->size))
+            return chain_too_long(q);
+        q->desc_in_flight = (uint16_t)taken;
+    }
     chain->out_count = (uint16_t)(k->writable ? k->out_count : count);
     chain->in_count = (uint16_t)(k->writable ? count - k->out_count : 0);
     chain->out_len = (uint32_t)(k->writable ? k->out_len : k->len);
     chain->in_len = (uint32_t)(k->writable ? k->len - k->out_len : 0);
-    chain->mem_slots = near->bit;
+    chain->mem_slots = q->view.near.bit;
+    ++*q->view.near.uses;
     chain->desc_count = (uint16_t)slots;
     return BH_OK;
 }
 
 /* --- Tables --- */
 
-/* Is `d`, with those flags, a table that quick_table takes? It stands alone, lies whole and aligned in the region. */
-static CHAIN_INLINE bool quick_is_table(const struct near *near, const struct ring_words *d, unsigned flags,
-                                        uint64_t *offset)
+/* The table that `d`, with those flags, points to, if it stands alone, and lies whole and aligned in the region. */
+static CHAIN_INLINE bool quick_find_table(const struct bh_virtq *q, const struct ring_words *d,
+                                          unsigned flags, struct chain_table *table)
 {
+    const uint8_t *at;
+    uint64_t offset;
+
+    *table = (struct chain_table){0};
     if (BH_UNLIKELY(flags != VIRTQ_DESC_F_INDIRECT))
         return false;
-    if (BH_UNLIKELY(((d->addr | d->rest) & (TABLE_ALIGN - 1)) != 0))
+    *table = (struct chain_table){.bytes = (uint32_t)d->rest, .id = (uint16_t)(d->rest >> 32)};
+    if (!near_holds(&q->view.near, d->addr, table->bytes, &offset) ||
+        BH_UNLIKELY(table->bytes > q->table_max))
         return false;
-    if (BH_UNLIKELY((uint32_t)d->rest > near->table_max))
+    at = q->view.near.host + (size_t)offset;
+    if (BH_UNLIKELY((((uintptr_t)at | table->bytes) & (TABLE_ALIGN - 1)) != 0))
         return false;
-    return near_holds(near, d->addr, (uint32_t)d->rest, offset);
+    table->at = at;
+    return true;
 }
 
 /*
@@ -166,7 +143,7 @@ static CHAIN_INLINE unsigned quick_table_flags(const struct ring_words *d, bool 
 }
 
 /* Take k->d, `found` of which is as expected, or the first writable one. */
-static CHAIN_INLINE bool quick_take(const struct near *near, struct quick *k, unsigned found,
+static CHAIN_INLINE bool quick_take(const struct bh_mem_near *near, struct quick *k, unsigned found,
                                     unsigned expected)
 {
     uint64_t offset;
@@ -182,9 +159,9 @@ static CHAIN_INLINE bool quick_take(const struct near *near, struct quick *k, un
     return true;
 }
 
-/* Of any length. `table.bytes` is at most near->table_max. */
-static CHAIN_INLINE int quick_table(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
-                                    struct chain_table table, bool split)
+/* Of any length. `table.bytes` is at most q->table_max. */
+static __attribute__((noinline)) int quick_table(struct bh_virtq *q, struct bh_chain *chain,
+                                                 struct chain_table table, bool split)
 {
     const uint8_t *at = table.at, *last = at + table.bytes - 16;
     struct quick k = {.first = chain->segs, .seg = chain->segs};
@@ -192,24 +169,24 @@ static CHAIN_INLINE int quick_table(struct bh_virtq *q, struct near *near, struc
 
     for (; at != last; at += 16) {
         k.d = ring_load_words(at);
-        if (!quick_take(near, &k, quick_table_flags(&k.d, split), expected + k.writable))
+        if (!quick_take(&q->view.near, &k, quick_table_flags(&k.d, split), expected + k.writable))
             goto leave;
         if (split)
             expected += 1u << 16;
     }
     k.d = ring_load_words(at);
-    if (BH_LIKELY(quick_take(near, &k, (uint16_t)quick_table_flags(&k.d, split), k.writable)))
-        return quick_end(q, near, chain, &k, table.bytes / 16, 1, split);
+    if (BH_LIKELY(quick_take(&q->view.near, &k, (uint16_t)quick_table_flags(&k.d, split), k.writable)))
+        return quick_end(q, chain, &k, table.bytes / 16, 1, split);
 leave:
-    return quick_leave(q, near, chain, &k, (unsigned)(at - table.at) / 16, table, split);
+    return quick_leave(q, chain, &k, (unsigned)(at - table.at) / 16, table, split);
 }
 
 /*
  * The commonest: three descriptors, the first readable and the last writable. It is what a request looks like that has one
  * buffer, a header before and a status behind it.
  */
-static CHAIN_INLINE int quick_table_of_3(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
-                                         struct chain_table table, bool split)
+static CHAIN_INLINE int quick_table_of_3(struct bh_virtq *q, struct bh_chain *chain, struct chain_table table,
+                                         bool split)
 {
     const unsigned next = split ? VIRTQ_DESC_F_NEXT : 0, index = split ? 1u << 16 : 0;
     struct quick k = {.first = chain->segs, .seg = chain->segs};
@@ -217,38 +194,41 @@ static CHAIN_INLINE int quick_table_of_3(struct bh_virtq *q, struct near *near, 
 
     k.d = ring_load_words(table.at);
     found = quick_table_flags(&k.d, split);
-    if (BH_UNLIKELY(found != next + index) || !quick_take(near, &k, found, next + index))
+    if (BH_UNLIKELY(found != next + index) || !quick_take(&q->view.near, &k, found, next + index))
         goto leave;
     at = 1;
     k.d = ring_load_words(table.at + 16);
-    if (!quick_take(near, &k, quick_table_flags(&k.d, split), next + 2 * index))
+    if (!quick_take(&q->view.near, &k, quick_table_flags(&k.d, split), next + 2 * index))
         goto leave;
     at = 2;
     k.d = ring_load_words(table.at + 32);
     found = (uint16_t)quick_table_flags(&k.d, split);
     if (BH_UNLIKELY(found != VIRTQ_DESC_F_WRITE))
         goto leave;
-    if (k.writable ? quick_take(near, &k, found, VIRTQ_DESC_F_WRITE) : quick_take(near, &k, found, 0))
-        return quick_end(q, near, chain, &k, 3, 1, split);
+    if (k.writable ? quick_take(&q->view.near, &k, found, VIRTQ_DESC_F_WRITE)
+                   : quick_take(&q->view.near, &k, found, 0))
+        return quick_end(q, chain, &k, 3, 1, split);
 leave:
-    return quick_leave(q, near, chain, &k, at, table, split);
+    return quick_leave(q, chain, &k, at, table, split);
 }
 
 /* --- The ring's own descriptors --- */
 
 /* From d, descriptor `at`, on. */
-static CHAIN_INLINE int quick_ring(struct bh_virtq *q, struct near *near, struct bh_chain *chain, unsigned at,
-                                   struct ring_words d, bool split)
+static __attribute__((noinline)) int quick_ring(struct bh_virtq *q, struct bh_chain *chain, unsigned at,
+                                                struct ring_words d, uint16_t head_flags, bool split)
 {
     const struct bh_seg *seg_end = chain->segs + q->memory.segs_per_chain;
     const uint8_t *ring = q->ring[RING_DESC];
     struct quick k = {.first = chain->segs, .seg = chain->segs, .d = d};
 
+    if (!split) /* as they were when they said that it is available */
+        k.d.rest = (d.rest & UINT64_MAX >> 16) | (uint64_t)head_flags << 48;
     for (;;) {
         unsigned flags = (unsigned)(k.d.rest >> (split ? 32 : 48)), count;
         uint64_t offset;
 
-        if (!near_holds(near, k.d.addr, quick_len(&k), &offset) || BH_UNLIKELY(k.seg == seg_end) ||
+        if (!near_holds(&q->view.near, k.d.addr, quick_len(&k), &offset) || BH_UNLIKELY(k.seg == seg_end) ||
             BH_UNLIKELY(flags & VIRTQ_DESC_F_INDIRECT))
             break;
         if ((flags & VIRTQ_DESC_F_WRITE) != k.writable) {
@@ -256,12 +236,12 @@ static CHAIN_INLINE int quick_ring(struct bh_virtq *q, struct near *near, struct
                 break;
             quick_writable_from_here(&k);
         }
-        quick_add(near, &k, offset);
+        quick_add(&q->view.near, &k, offset);
         if (!(flags & VIRTQ_DESC_F_NEXT)) {
             if (!split)
                 chain->id = (uint16_t)(k.d.rest >> 32); /* the last one's [virtio-1.4 2.8.6] */
             count = (unsigned)(k.seg - k.first);
-            return quick_end(q, near, chain, &k, count, count, split);
+            return quick_end(q, chain, &k, count, count, split);
         }
         at = split ? (unsigned)(k.d.rest >> 48) : at + 1;
         if (BH_UNLIKELY(at >= q->size)) {
@@ -271,32 +251,26 @@ static CHAIN_INLINE int quick_ring(struct bh_virtq *q, struct near *near, struct
         }
         k.d = ring_load_words(ring + 16ull * at);
     }
-    return quick_leave(q, near, chain, &k, at, (struct chain_table){0}, split);
+    return quick_leave(q, chain, &k, at, (struct chain_table){0}, split);
 }
 
 /*
  * The chain whose first descriptor is at `at` of the ring. Packed: with its flags as they were when they said that it is
  * available. Results as bh_chain_walk.
  */
-static CHAIN_INLINE int quick_chain(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
-                                    unsigned at, uint16_t head_flags, bool split)
+static CHAIN_INLINE int quick_chain(struct bh_virtq *q, struct bh_chain *chain, unsigned at,
+                                    uint16_t head_flags, bool split)
 {
     struct ring_words d = ring_load_words((const uint8_t *)q->ring[RING_DESC] + 16ull * at);
     unsigned flags = split ? (uint16_t)(d.rest >> 32) : head_flags & ~LAP_FLAGS;
-    uint64_t offset;
+    struct chain_table table;
 
-    if (BH_LIKELY(quick_is_table(near, &d, flags, &offset))) {
-        const struct chain_table table = {near->host + (size_t)offset, (uint32_t)d.rest,
-                                          (uint16_t)(d.rest >> 32)};
-
-        if (!split)
-            chain->id = table.id;
-        return BH_LIKELY(table.bytes == 3 * 16) ? quick_table_of_3(q, near, chain, table, split)
-                                                : quick_table(q, near, chain, table, split);
-    }
     if (!split)
-        d.rest = (d.rest & UINT64_MAX >> 16) | (uint64_t)head_flags << 48;
-    return quick_ring(q, near, chain, at, d, split);
+        chain->id = (uint16_t)(d.rest >> 32);
+    if (BH_UNLIKELY(!quick_find_table(q, &d, flags, &table)))
+        return quick_ring(q, chain, at, d, head_flags, split);
+    return BH_LIKELY(table.bytes == 3 * 16) ? quick_table_of_3(q, chain, table, split)
+                                            : quick_table(q, chain, table, split);
 }
 
 #endif

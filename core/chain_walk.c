@@ -277,8 +277,11 @@ static int finish(struct walk *w, struct bh_chain *chain)
     chain->in_len = (uint32_t)(w->len - out_len);
     chain->mem_slots = w->mem_slots;
     chain->desc_count = (uint16_t)w->taken;
-    if (w->source != CHAIN_SPLIT)
+    bh_mem_view_use(&w->q->view, w->mem_slots, 1);
+    if (w->source != CHAIN_SPLIT) {
         chain->id = w->id;
+        w->q->desc_in_flight = (uint16_t)(w->q->desc_in_flight + w->taken);
+    }
     return BH_OK;
 }
 
@@ -306,7 +309,7 @@ int bh_chain_walk(struct bh_virtq *q, enum chain_source source, unsigned at, uin
 int bh_chain_walk_rest(struct bh_virtq *q, enum chain_source source, struct bh_chain *chain,
                        const struct chain_part *part)
 {
-    const struct bh_mem_region *hit = q->view.hit;
+    const struct bh_mem_near *near = &q->view.near;
     struct walk w = {
         .q = q,
         .source = source,
@@ -316,7 +319,7 @@ int bh_chain_walk_rest(struct bh_virtq *q, enum chain_source source, struct bh_c
         .out_end = chain->segs + part->out_count,
         .len = part->len,
         .out_len = part->out_len,
-        .mem_slots = part->len != 0 ? q->view.hit_bit : 0,
+        .mem_slots = part->len != 0 ? near->bit : 0,
         .writable = part->writable,
         .at = part->at,
         .taken = part->table.at ? 1 : (unsigned)(part->seg - chain->segs) + 1,
@@ -327,7 +330,7 @@ int bh_chain_walk_rest(struct bh_virtq *q, enum chain_source source, struct bh_c
     w.id = w.d.third;
     if (part->table.at) {
         w.id = part->table.id;
-        w.t = (struct table){.addr = hit->base.raw + (size_t)(part->table.at - hit->host),
+        w.t = (struct table){.addr = near->base + (size_t)(part->table.at - near->host),
                              .bytes = part->table.bytes,
                              .direct = part->table.bytes / 16,
                              .descs = part->table.at};

@@ -3,8 +3,8 @@
  * From descriptors to bh_chains: the check of descriptor chains, as the ring layouts call it: the long way
  * (chain_walk.c), which knows all cases, and what the quick way (chain_quick.h) hands over to it.
  *
- * Of a good chain each fills segs, counts, lengths, mem_slots, desc_count and, in a packed ring, id; the caller then
- * holds it. A chain that is not good leaves nothing to release.
+ * Of a good chain each fills segs, counts, lengths, mem_slots, desc_count and, in a packed ring, id, and counts its
+ * use of regions and of the ring's slots. A chain that is not good leaves nothing to release.
  *
  * Threading: with the queue.   Ownership: none.   May block: no.
  */

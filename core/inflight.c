@@ -93,12 +93,14 @@ void bh_records_start(struct bh_inflight *records, const struct bh_virtq_state *
 
 /* --- Split --- */
 
-void bh_records_split_taken(struct bh_inflight *records, uint16_t head)
+void bh_records_split_taken(struct bh_inflight *records, struct bh_chain *const *chains, unsigned count)
 {
     split_region *region = records->area;
 
-    region->desc[head].counter = records->counter++;
-    region->desc[head].inflight = 1;
+    for (unsigned i = 0; i < count; i++) {
+        region->desc[chains[i]->id].counter = records->counter++;
+        region->desc[chains[i]->id].inflight = 1;
+    }
 }
 
 void bh_records_split_untaken(struct bh_inflight *records, uint16_t head)

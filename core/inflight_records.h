@@ -15,8 +15,8 @@
 /* The queue starts at `state`; nothing is half published. */
 void bh_records_start(struct bh_inflight *records, const struct bh_virtq_state *state);
 
-/* Split: a head was popped; it was given back unused. */
-void bh_records_split_taken(struct bh_inflight *records, uint16_t head);
+/* Split: heads were popped; one was given back unused. */
+void bh_records_split_taken(struct bh_inflight *records, struct bh_chain *const *chains, unsigned count);
 void bh_records_split_untaken(struct bh_inflight *records, uint16_t head);
 /* Split: before the used index is published, and after. */
 void bh_records_split_link(struct bh_inflight *records, struct bh_chain *const *chains, unsigned count);

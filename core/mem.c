@@ -84,7 +84,7 @@ bool bh_mem_view_adopt(struct bh_mem_view *view)
         return false;
     view->former = view->table;
     view->table = newest;
-    view->hit = NULL;
+    bh_mem_view_forget(view);
     return true;
 }
 
@@ -107,8 +107,12 @@ enum bh_mem_result bh_mem_translate(struct bh_mem_view *view, bh_daddr_t addr, u
     r = find_region(view->table, addr.raw);
     if (r == NULL || (r->access & access) != access)
         return BH_MEM_FAULT;
-    view->hit = r;
-    view->hit_bit = bh_mem_slot_bit(r->slot);
+    if (r->access == (BH_MEM_READ | BH_MEM_WRITE)) {
+        uint32_t bit = bh_mem_slot_bit(r->slot);
+
+        view->near =
+            (struct bh_mem_near){r->base.raw, r->size, r->host, &view->uses[__builtin_ctz(bit)], bit};
+    }
     offset = addr.raw - r->base.raw;
     left = r->size - offset;
     span->host = r->host + (size_t)offset;

@@ -121,12 +121,16 @@ static __attribute__((noinline)) int adopt_newer(struct bh_virtq *q)
     return BH_OK;
 }
 
-static inline int adopt(struct bh_virtq *q)
+static inline bool adopted(const struct bh_virtq *q)
 {
     /* Relaxed: what is found to be newer is loaded again with acquire. */
-    if (BH_LIKELY(__atomic_load_n(&q->view.mem->table, __ATOMIC_RELAXED) == q->view.table && !q->rings_stale))
-        return BH_OK;
-    return adopt_newer(q);
+    return BH_LIKELY(__atomic_load_n(&q->view.mem->table, __ATOMIC_RELAXED) == q->view.table &&
+                     !q->rings_stale);
+}
+
+static int adopt(struct bh_virtq *q)
+{
+    return adopted(q) ? BH_OK : adopt_newer(q);
 }
 
 void bh_virtq_adopt(struct bh_virtq *q)
@@ -173,6 +177,7 @@ int bh_virtq_start(struct bh_virtq *q, const struct bh_virtq_setup *setup, const
     q->state = setup->state;
     q->event_idx = bh_features_has(features, BH_F_EVENT_IDX);
     q->indirect = bh_features_has(features, BH_F_INDIRECT_DESC);
+    q->table_max = q->indirect ? 16u * q->memory.segs_per_chain : 0;
     q->in_order = bh_features_has(features, BH_F_IN_ORDER);
     q->first_push = true;
     if (q->inflight)
@@ -271,42 +276,17 @@ static unsigned pop_records(struct bh_virtq *q, struct bh_chain **chains, unsign
     return count;
 }
 
-/* Good chains become the class's. */
-static __attribute__((noinline)) void take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count,
-                                           bool resubmitted)
+void bh_virtq_take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, bool resubmitted)
 {
     struct taking taking = taking_begin(q);
 
-    for (unsigned i = 0; i < count; i++) {
-        bh_mem_view_use(&q->view, chains[i]->mem_slots, 1);
+    for (unsigned i = 0; i < count; i++)
         taking_add(q, &taking, chains[i], resubmitted);
-    }
-    taking_end(q, &taking);
+    taking_end(q, &taking, count);
 }
 
-int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+int bh_virtq_found_none(struct bh_virtq *q, int result)
 {
-    bool resubmit = has_records(q);
-    unsigned count = 0;
-    int result;
-
-    if (BH_UNLIKELY(!bh_virtq_running(q)))
-        return q->broken != BH_BROKEN_NONE ? BH_ERR_BROKEN : 0;
-    if (max > q->free_count)
-        max = q->free_count;
-    result = adopt(q);
-    if (BH_LIKELY(result == BH_OK && max > 0))
-        count = BH_UNLIKELY(resubmit) ? pop_records(q, chains, max, &result)
-                                      : q->ops->pop(q, chains, max, &result);
-    if (BH_LIKELY(count > 0)) {
-        if (!BH_SPEED || BH_UNLIKELY(resubmit))
-            take(q, chains, count, resubmit);
-        q->free_count = (uint16_t)(q->free_count - count);
-        q->in_flight = (uint16_t)(q->in_flight + count);
-        q->counters.chains += count;
-        BH_PROBE_POP(q, count);
-        return (int)count;
-    }
     if (result == BH_ERR_PENDING) {
         q->counters.pending++;
     } else if (result > 0) {
@@ -314,6 +294,34 @@ int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
         result = BH_ERR_BROKEN;
     }
     return result;
+}
+
+/* With a new memory table, records of a former process, or no free slot. */
+static __attribute__((noinline)) int pop_slowly(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+{
+    int result = adopt(q);
+    unsigned count = 0;
+
+    if (result == BH_OK && max > 0) {
+        if (!has_records(q))
+            return q->ops->pop(q, chains, max);
+        count = pop_records(q, chains, max, &result);
+    }
+    if (count == 0)
+        return bh_virtq_found_none(q, result);
+    bh_virtq_take(q, chains, count, true);
+    return (int)count;
+}
+
+int bh_virtq_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
+{
+    if (BH_UNLIKELY(!bh_virtq_running(q)))
+        return q->broken != BH_BROKEN_NONE ? BH_ERR_BROKEN : 0;
+    if (max > q->free_count)
+        max = q->free_count;
+    if (!BH_SPEED || BH_UNLIKELY(max == 0) || BH_UNLIKELY(!adopted(q)) || BH_UNLIKELY(has_records(q)))
+        return pop_slowly(q, chains, max);
+    return q->ops->pop(q, chains, max);
 }
 
 static void tell_pushed(struct bh_virtq *q)
@@ -371,10 +379,9 @@ static enum published publish(struct bh_virtq *q, struct bh_chain *const *chains
         for (unsigned i = 0; i < count; i++)
             bh_mem_view_release(&q->view, chains[i]->segs,
                                 (unsigned)chains[i]->out_count + chains[i]->in_count);
-    wanted = q->ops->publish(q, chains, count) || q->first_push;
+    wanted = q->ops->publish(q, chains, count);
     if (!BH_SPEED)
         q->counters.bytes_in += free_chains(q, chains, count);
-    q->first_push = false;
     return wanted ? PUBLISHED_WANTED : PUBLISHED;
 }
 
@@ -407,29 +414,43 @@ static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *cons
     return most;
 }
 
+/* Whatever the queue and its memory are. */
+static __attribute__((noinline)) enum published push_slowly(struct bh_virtq *q,
+                                                            struct bh_chain *const *chains, unsigned count)
+{
+    if (q->broken != BH_BROKEN_NONE) {
+        (void)free_chains(q, chains, count);
+        return PUBLISHED_NONE;
+    }
+    if (q->view.mem->log != NULL) /* looked at again for each mark, with its reason */
+        mark_written(q, chains, count);
+    return q->in_order ? publish_in_order(q, chains, count) : publish(q, chains, count);
+}
+
 void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    enum published published = PUBLISHED_NONE;
+    enum published published;
 
     if (count == 0)
         return;
     BH_PROBE_PUSH(q, count);
-    if (BH_UNLIKELY(q->broken != BH_BROKEN_NONE)) {
-        (void)free_chains(q, chains, count);
-    } else {
-        if (BH_UNLIKELY(q->view.mem->log != NULL)) /* looked at again for each mark, with its reason */
-            mark_written(q, chains, count);
-        published = q->in_order ? publish_in_order(q, chains, count) : publish(q, chains, count);
-    }
-    if (published == PUBLISHED_WANTED) {
+    if (BH_SPEED && BH_LIKELY(q->broken == BH_BROKEN_NONE) && !q->in_order &&
+        BH_LIKELY(q->view.mem->log == NULL) && BH_LIKELY(q->view.mem->ops == NULL))
+        published = q->ops->publish(q, chains, count) ? PUBLISHED_WANTED : PUBLISHED;
+    else
+        published = push_slowly(q, chains, count);
+    if (published == PUBLISHED_WANTED || (BH_UNLIKELY(q->first_push) && published == PUBLISHED)) {
+        q->first_push = false;
         q->counters.notifications++;
         BH_PROBE_CALL(q);
         q->env->notify(q);
     } else if (published == PUBLISHED) {
         q->counters.suppressed++;
     }
-    tell_pushed(q);
-    settle(q);
+    if (BH_UNLIKELY(q->watched))
+        tell_pushed(q);
+    if (BH_UNLIKELY(q->life == BH_VIRTQ_STOPPING))
+        settle(q);
 }
 
 /* --- Notifications from the driver --- */

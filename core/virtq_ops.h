@@ -8,6 +8,8 @@
 #ifndef CORE_VIRTQ_OPS_H
 #define CORE_VIRTQ_OPS_H
 
+#include "core/probe.h"
+
 #include <bulkhead/virtq.h>
 
 enum { RING_DESC, RING_DRIVER, RING_DEVICE, RING_PARTS };
@@ -22,11 +24,10 @@ struct bh_virtq_ring_part {
 struct bh_virtq_ops {
     struct bh_virtq_ring_part part[RING_PARTS];
     /*
-     * Find up to `max` chains, for each of which a slot is free, and move the available side past them. They go to
-     * the slots freed last (memory.free_slots, from its end). BH_SPEED: takes each one (struct taking).
-     * Returns how many are good; *result says how the one behind them was met: BH_OK, or as the walks return.
+     * As bh_virtq_pop, of a queue that runs, looked at the newest memory table and has `max` free slots. Chains go to the
+     * slots freed last (memory.free_slots, from its end).
      */
-    unsigned (*pop)(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result);
+    int (*pop)(struct bh_virtq *q, struct bh_chain **chains, unsigned max);
     /* Take back what pop did to the ring's state for this chain. */
     void (*unpop)(struct bh_virtq *q, struct bh_chain *chain);
     /*
@@ -73,8 +74,8 @@ static inline void users_add(struct bh_virtq *q, struct users *users, const stru
 }
 
 /*
- * Good chains become the class's, one by one: what a pop counts up meanwhile. Built for speed the layouts do it in the loop
- * that finds the chains; built for size it is one loop behind, for both.
+ * Good chains become the class's: what a pop counts up meanwhile. Built for speed the layouts do it in the loop that finds
+ * the chains; built for size it is one loop behind, for both.
  */
 struct taking {
     uint16_t *order, *order_end;
@@ -89,7 +90,8 @@ static inline struct taking taking_begin(const struct bh_virtq *q)
     };
 }
 
-static inline void taking_add(struct bh_virtq *q, struct taking *t, struct bh_chain *chain, bool resubmitted)
+static inline void taking_add(const struct bh_virtq *q, struct taking *t, struct bh_chain *chain,
+                              bool resubmitted)
 {
     chain->written = 0;
     chain->stage = BH_CHAIN_POPPED;
@@ -100,10 +102,32 @@ static inline void taking_add(struct bh_virtq *q, struct taking *t, struct bh_ch
     t->bytes += chain->out_len;
 }
 
-static inline void taking_end(struct bh_virtq *q, const struct taking *t)
+static inline void taking_end(struct bh_virtq *q, const struct taking *t, unsigned count)
 {
     q->pop_order = (uint16_t)(t->order - q->memory.order);
+    q->free_count = (uint16_t)(q->free_count - count);
+    q->in_flight = (uint16_t)(q->in_flight + count);
+    q->counters.chains += count;
     q->counters.bytes_out += t->bytes;
+    BH_PROBE_POP(q, count);
+}
+
+/* All at once. */
+void bh_virtq_take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, bool resubmitted);
+/* No chain was found, and the one met is as the walks returned, if any. Returns what pop does. */
+int bh_virtq_found_none(struct bh_virtq *q, int result);
+
+/* The end of a layout's pop. */
+static inline int virtq_popped(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count, int result,
+                               const struct taking *t)
+{
+    if (BH_UNLIKELY(count == 0))
+        return result == BH_OK ? 0 : bh_virtq_found_none(q, result);
+    if (BH_SPEED)
+        taking_end(q, t, count);
+    else
+        bh_virtq_take(q, chains, count, false);
+    return (int)count;
 }
 
 /* And back: their slots become free. */
@@ -132,7 +156,10 @@ static inline void giving_end(struct bh_virtq *q, const struct giving *g)
 {
     unsigned count = (unsigned)(g->slots - q->memory.free_slots) - q->free_count;
 
-    bh_mem_view_use(&q->view, g->users.mem_slots, -(int)g->users.count);
+    if (BH_SPEED && BH_LIKELY(g->users.mem_slots == q->view.near.bit))
+        *q->view.near.uses -= g->users.count;
+    else
+        bh_mem_view_use(&q->view, g->users.mem_slots, -(int)g->users.count);
     q->free_count = (uint16_t)(q->free_count + count);
     q->in_flight = (uint16_t)(q->in_flight - count);
 }

@@ -27,55 +27,50 @@ static inline struct pvirtq_desc *desc_ring(const struct bh_virtq *q)
 }
 
 /* The chain that starts at the available position. BH_OK, or as the walks return. */
-static BH_FAST_INLINE int find_chain(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
-                                     unsigned at, uint16_t head_flags)
+static BH_FAST_INLINE int find_chain(struct bh_virtq *q, struct bh_chain *chain, unsigned at,
+                                     uint16_t head_flags)
 {
     int result;
 
     if (BH_SPEED && BH_LIKELY(!q->inflight))
-        return quick_chain(q, near, chain, at, head_flags, false);
+        return quick_chain(q, chain, at, head_flags, false);
     result = bh_chain_walk(q, CHAIN_PACKED, at, head_flags, chain);
     if (q->inflight)
         bh_records_packed_end(q->inflight, chain, result == BH_OK);
-    if (BH_SPEED && result == BH_OK) {
-        near->elsewhere++;
-        bh_mem_view_use(&q->view, chain->mem_slots, 1);
-    }
     return result;
 }
 
-static unsigned packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
+static int packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
 {
     const struct pvirtq_desc *ring = desc_ring(q);
     const uint16_t *slot = q->memory.free_slots + q->free_count;
-    struct bh_virtq_state state = q->state;
-    struct near near = near_of(q);
+    struct bh_chain **next = chains, **end = chains + max;
     struct taking taking = taking_begin(q);
-    int found = BH_OK;
-    unsigned count;
+    unsigned at = q->state.avail, lap = packed_lap(q->state.avail_wrap), size = q->size;
+    int result = BH_OK;
 
-    for (count = 0; count < max; count++) {
+    while (next != end) {
         struct bh_chain *chain = &q->memory.chains[*--slot];
         /* Acquire: pairs with the driver's barrier before it wrote the flags [virtio-1.4 2.8.21.1.1]. */
-        uint16_t head_flags = ring_load16_acquire(&ring[state.avail].flags);
+        uint16_t head_flags = ring_load16_acquire(&ring[at].flags);
 
-        if (!packed_available(head_flags, state.avail_wrap))
+        if ((head_flags & LAP_FLAGS) != lap)
             break;
-        found = find_chain(q, &near, chain, state.avail, head_flags);
-        if (BH_UNLIKELY(found != BH_OK))
+        result = find_chain(q, chain, at, head_flags);
+        if (BH_UNLIKELY(result != BH_OK))
             break;
+        at += chain->desc_count;
+        if (at >= size) {
+            at -= size;
+            lap ^= LAP_FLAGS;
+        }
         if (BH_SPEED)
             taking_add(q, &taking, chain, false);
-        q->desc_in_flight = (uint16_t)(q->desc_in_flight + chain->desc_count);
-        packed_advance(q, &state.avail, &state.avail_wrap, chain->desc_count);
-        chains[count] = chain;
+        *next++ = chain;
     }
-    *result = found;
-    if (BH_SPEED)
-        taking_end(q, &taking);
-    near_count_users(q, &near, count);
-    q->state = state;
-    return count;
+    q->state.avail = (uint16_t)at;
+    q->state.avail_wrap = lap == packed_lap(true);
+    return virtq_popped(q, chains, (unsigned)(next - chains), result, &taking);
 }
 
 static int packed_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
@@ -85,7 +80,6 @@ static int packed_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain 
     if (result != BH_OK)
         return result;
     chain->record = record;
-    q->desc_in_flight = (uint16_t)(q->desc_in_flight + chain->desc_count);
     return BH_OK;
 }
 
@@ -104,10 +98,10 @@ static void packed_unpop(struct bh_virtq *q, struct bh_chain *chain)
         bh_records_packed_untaken(q->inflight, chain->record);
 }
 
-/* A used descriptor's flags [virtio-1.4 2.8.1, 2.8.3]. */
-static inline uint16_t used_flags(const struct bh_chain *chain, bool wrap)
+/* A used descriptor's flags [virtio-1.4 2.8.1, 2.8.3]. `lap`: LAP_FLAGS or none of them. */
+static inline uint16_t used_flags(const struct bh_chain *chain, unsigned lap)
 {
-    return (uint16_t)((wrap ? LAP_FLAGS : 0u) | (chain->written ? VIRTQ_DESC_F_WRITE : 0u));
+    return (uint16_t)(lap | (chain->written ? VIRTQ_DESC_F_WRITE : 0u));
 }
 
 /* After a full barrier: does the driver want to hear of the entries published last, `count` ring slots? */
@@ -139,29 +133,34 @@ static inline bool wants_notification(const struct bh_virtq *q, unsigned count)
 static bool packed_publish(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
     struct pvirtq_desc *ring = desc_ring(q), *first = &ring[q->state.used];
-    uint16_t first_flags = used_flags(chains[0], q->state.used_wrap);
+    unsigned at = q->state.used, lap = q->state.used_wrap ? LAP_FLAGS : 0u, size = q->size, slots;
+    uint16_t first_flags = used_flags(chains[0], lap);
     bool log = q->view.mem->log != NULL; /* looked at again for each mark, with its reason */
-    struct bh_virtq_state state = q->state;
     struct giving giving = giving_begin(q, chains[0]);
-    unsigned slots = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        struct pvirtq_desc *desc = &ring[state.used];
+        struct pvirtq_desc *desc = &ring[at];
         struct bh_chain *chain = chains[i];
 
         ring_store32(&desc->len, chain->written);
         ring_store16(&desc->id, chain->id);
         if (i > 0)
-            ring_store16(&desc->flags, used_flags(chain, state.used_wrap));
+            ring_store16(&desc->flags, used_flags(chain, lap));
         if (BH_UNLIKELY(log))
             virtq_dirty(q, desc, sizeof(*desc));
-        slots += chain->desc_count;
-        packed_advance(q, &state.used, &state.used_wrap, chain->desc_count);
+        at += chain->desc_count;
+        if (at >= size) {
+            at -= size;
+            lap ^= LAP_FLAGS;
+        }
         if (BH_SPEED)
             giving_add(q, &giving, chain);
     }
-    q->state.used = state.used;
-    q->state.used_wrap = state.used_wrap;
+    slots = at - q->state.used;
+    if ((lap != 0) != q->state.used_wrap) /* once at most: no more than the ring's size were in flight */
+        slots += size;
+    q->state.used = (uint16_t)at;
+    q->state.used_wrap = lap != 0;
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_packed_link(q->inflight, chains, count, q->state.used, q->state.used_wrap);
     /* Release: buffers and the batch's other descriptors are there before the driver can see the first. */

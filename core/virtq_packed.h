@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a place in a packed ring is told to be available, and how one goes on from it: for pop (chain_walk.c), publish
+ * How a place in a packed ring is told to be available: for pop (chain_walk.c), publish
  * (virtq_packed.c) and what a crash left (inflight.c).
  *
  * Threading: pure.   Ownership: none.   May block: no.
@@ -14,22 +14,15 @@
 
 #define LAP_FLAGS (VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED)
 
-/* `wrap`: the wrap counter of the lap that we read in [virtio-1.4 2.8.1]. */
-static inline bool packed_available(uint16_t flags, bool wrap)
+/* Of LAP_FLAGS, what an available descriptor has. `wrap`: the wrap counter of the lap that we read in [virtio-1.4 2.8.1]. */
+static inline unsigned packed_lap(bool wrap)
 {
-    return (flags & LAP_FLAGS) == (wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED);
+    return wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED;
 }
 
-/* Move a position forward by at most the ring's size. */
-static inline void packed_advance(const struct bh_virtq *q, uint16_t *position, bool *wrap, unsigned slots)
+static inline bool packed_available(uint16_t flags, bool wrap)
 {
-    unsigned to = *position + slots;
-
-    if (to >= q->size) {
-        to -= q->size;
-        *wrap = !*wrap;
-    }
-    *position = (uint16_t)to;
+    return (flags & LAP_FLAGS) == packed_lap(wrap);
 }
 
 #endif

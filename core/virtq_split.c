@@ -45,58 +45,48 @@ static inline void head_done(struct bh_virtq *q, uint16_t head)
 }
 
 /* The chain of `head`, which is taken. BH_OK, or as the walks return, and it is not. */
-static BH_FAST_INLINE int find_chain(struct bh_virtq *q, struct near *near, struct bh_chain *chain,
-                                     uint16_t head)
+static BH_FAST_INLINE int find_chain(struct bh_virtq *q, struct bh_chain *chain, uint16_t head, bool quick)
 {
     int result = head_taken(q, head);
 
     chain->id = head;
     if (BH_UNLIKELY(result != BH_OK))
         return result;
-    result =
-        BH_SPEED ? quick_chain(q, near, chain, head, 0, true) : bh_chain_walk(q, CHAIN_SPLIT, head, 0, chain);
+    result = quick ? quick_chain(q, chain, head, 0, true) : bh_chain_walk(q, CHAIN_SPLIT, head, 0, chain);
     if (BH_UNLIKELY(result != BH_OK))
         head_done(q, head);
     return result;
 }
 
-static unsigned split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max, int *result)
+static int split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
 {
     const struct virtq_avail *avail = avail_ring(q);
-    unsigned at = q->state.avail, mask = q->size - 1u, count;
+    unsigned at = q->state.avail, mask = q->size - 1u;
+    struct bh_chain **next = chains, **end;
     const uint16_t *slot = q->memory.free_slots + q->free_count;
-    struct near near = near_of(q);
     struct taking taking = taking_begin(q);
     /* Acquire: pairs with the driver's barrier before it moved the index [virtio-1.4 2.7.13.3]. */
     uint16_t available = (uint16_t)(ring_load16_acquire(&avail->idx) - at);
-    int found = BH_OK;
+    int result = BH_OK;
 
     if (available == 0)
         return 0;
-    if (BH_UNLIKELY(available > q->size)) {
-        *result = BH_BROKEN_AVAIL_INDEX;
-        return 0;
-    }
-    if (max > available)
-        max = available;
-    for (count = 0; count < max; count++) {
+    if (BH_UNLIKELY(available > q->size))
+        return bh_virtq_found_none(q, BH_BROKEN_AVAIL_INDEX);
+    for (end = chains + (max < available ? max : available); next != end; at++) {
         struct bh_chain *chain = &q->memory.chains[*--slot];
 
-        found = find_chain(q, &near, chain, ring_load16(&avail->ring[(at + count) & mask]));
-        if (BH_UNLIKELY(found != BH_OK))
+        result = find_chain(q, chain, ring_load16(&avail->ring[at & mask]), BH_SPEED);
+        if (BH_UNLIKELY(result != BH_OK))
             break;
         if (BH_SPEED)
             taking_add(q, &taking, chain, false);
-        chains[count] = chain;
+        *next++ = chain;
     }
-    *result = found;
-    if (BH_SPEED)
-        taking_end(q, &taking);
-    near_count_users(q, &near, count);
-    for (unsigned i = 0; BH_UNLIKELY(q->inflight != NULL) && i < count; i++)
-        bh_records_split_taken(q->inflight, chains[i]->id);
-    q->state.avail = (uint16_t)(at + count);
-    return count;
+    if (BH_UNLIKELY(q->inflight != NULL))
+        bh_records_split_taken(q->inflight, chains, (unsigned)(next - chains));
+    q->state.avail = (uint16_t)at;
+    return virtq_popped(q, chains, (unsigned)(next - chains), result, &taking);
 }
 
 static void split_unpop(struct bh_virtq *q, struct bh_chain *chain)
@@ -111,15 +101,7 @@ static void split_unpop(struct bh_virtq *q, struct bh_chain *chain)
 
 static int split_resubmit(struct bh_virtq *q, uint16_t record, struct bh_chain *chain)
 {
-    int result = head_taken(q, record);
-
-    chain->id = record;
-    if (result != BH_OK)
-        return result;
-    result = bh_chain_walk(q, CHAIN_SPLIT, record, 0, chain);
-    if (result != BH_OK)
-        head_done(q, record);
-    return result;
+    return find_chain(q, chain, record, false);
 }
 
 /* After a full barrier: does the driver want to hear of the entries published last? */

@@ -193,7 +193,7 @@ static void push_done(struct bh_blk *blk, struct bh_store_req **done, unsigned c
         unsigned chain_count = bh_blk_batch_finish(blk, q, done, count, chains);
 
         blk->queues[index].in_flight = (uint16_t)(blk->queues[index].in_flight - chain_count);
-        if (blk->queues[index].in_flight == 0)
+        if (BH_UNLIKELY(q->life != BH_VIRTQ_RUNNING))
             release_if_idle(blk);
         bh_virtq_push(q, chains, chain_count);
         count -= chain_count;
@@ -251,7 +251,7 @@ static uint64_t bytes_of(const struct bh_store_req *first)
 }
 
 /* Pop, parse, submit and answer one batch. Returns what pop said, or BH_ERR_BROKEN. */
-static int take_batch(struct bh_blk *blk, struct bh_virtq *q, unsigned max)
+static BH_FAST_INLINE int take_batch(struct bh_blk *blk, struct bh_virtq *q, unsigned max)
 {
     struct bh_blk_queue *bq = &blk->queues[q->index];
     struct bh_chain *chains[BH_BLK_BATCH];
@@ -297,7 +297,7 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
         unsigned max = budget - taken < BH_BLK_BATCH ? budget - taken : BH_BLK_BATCH;
         if (blk->limit && (max = blk->limit->room(blk->limit, max)) == 0) {
             blk->counters.limited += !bq->limited;
-            bq->limited = true;
+            bq->limited = blk->some_limited = true;
             ready = BH_READY_HELD;
             break;
         }
@@ -313,7 +313,7 @@ static enum bh_ready queue_ready(struct bh_device *dev, struct bh_virtq *q, unsi
         }
         taken += max;
     }
-    if (!bq->limited)
+    if (BH_UNLIKELY(blk->some_limited) && !bq->limited)
         bh_blk_go_on(blk);
     if (bq->store->polled) {
         complete(blk, bq->store, budget);
@@ -449,6 +449,7 @@ void bh_blk_go_on(struct bh_blk *blk)
         bh_device_queue_wake(&blk->dev, &blk->dev.queues[blk->turn]);
         return;
     }
+    blk->some_limited = false;
 }
 
 void bh_blk_resized(struct bh_blk *blk)

@@ -90,6 +90,7 @@ struct bh_blk {
     struct virtio_blk_config config;
     struct bh_blk_limit *limit; /* NULL: none */
     uint16_t turn;              /* the queue that was given the limit's room last */
+    bool some_limited;          /* a queue may be waiting for it */
     uint64_t sectors;           /* capacity */
     bool write_cache;           /* as negotiated and set by the driver */
     bool in_use;                /* the stores were acquired */

@@ -6,25 +6,21 @@
 #include "devices/blk/blk.h"
 
 /*
- * The bytes the driver may count on, from the start of the writable part without a gap [virtio-1.4 2.7.8.2]:
- * the status is the last of them, and only counts when everything before it was written.
+ * With the bytes the driver may count on, from the start of the writable part without a gap [virtio-1.4 2.7.8.2]: the
+ * status is the last of them, and only counts when everything before it, `data` bytes, was written.
  */
-static void set_written(struct bh_chain *chain, uint32_t data)
-{
-    chain->written = data + 1 == chain->in_len ? chain->in_len : data;
-}
-
 static inline void answer(struct bh_virtq *q, struct bh_blk_request *r, uint8_t status, uint32_t data)
 {
+    struct bh_chain *chain = r->chain;
+
     *r->status = status;
-    if (BH_SPEED && BH_LIKELY(data + 1 == r->chain->in_len)) {
-        r->chain->written = data + 1;
+    if (BH_LIKELY(data + 1 == chain->in_len)) {
+        chain->written = data + 1;
         return;
     }
-    set_written(r->chain, data);
-    if (r->chain->written <
-        r->chain->in_len) /* a push marks what was written from the start; the rest is ours */
-        bh_mem_dirty_seg(&q->view, r->status, 1);
+    chain->written = data;
+    bh_mem_dirty_seg(&q->view, r->status,
+                     1); /* a push marks what was written from the start; the rest is ours */
 }
 
 enum parsed {
@@ -86,9 +82,9 @@ static bool in_capacity(const struct bh_blk *blk, uint64_t sector, uint64_t coun
     return sector <= blk->sectors && count <= blk->sectors - sector;
 }
 
-/* `in`: the first writable segment, where header and status have segments of their own; else NULL. */
+/* `whole`: header and status have segments of their own; `in` is the first writable one. */
 static BH_FAST_INLINE enum parsed parse_io(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
-                                           uint64_t sector, struct bh_seg *in, bool write)
+                                           uint64_t sector, struct bh_seg *in, bool write, bool whole)
 {
     struct bh_chain *chain = r->chain;
     const uint32_t header = (uint32_t)sizeof(struct virtio_blk_req_header);
@@ -110,7 +106,7 @@ static BH_FAST_INLINE enum parsed parse_io(struct bh_blk *blk, struct bh_virtq *
     r->store.offset = sector * VIRTIO_BLK_SECTOR_SIZE;
     r->store.len = len;
     r->data_in = write ? 0 : len;
-    if (in) {
+    if (whole) {
         r->store.segs = write ? chain->segs + 1 : in;
         r->store.seg_count = (write ? chain->out_count : chain->in_count) - 1u;
     } else if (write) {
@@ -228,8 +224,8 @@ parse_any(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r, uint
     r->store.offset = r->store.len = 0;
     r->data_in = 0;
     switch (type) {
-    case VIRTIO_BLK_T_IN: return parse_io(blk, q, r, sector, NULL, false);
-    case VIRTIO_BLK_T_OUT: return parse_io(blk, q, r, sector, NULL, true);
+    case VIRTIO_BLK_T_IN: return parse_io(blk, q, r, sector, NULL, false, false);
+    case VIRTIO_BLK_T_OUT: return parse_io(blk, q, r, sector, NULL, true, false);
     case VIRTIO_BLK_T_FLUSH:
         blk->counters.flushes++;
         r->store.op = BH_STORE_FLUSH;
@@ -243,16 +239,15 @@ parse_any(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r, uint
     }
 }
 
-/* The guest's bytes, loaded once: the compiler may not look at them again. */
-static inline struct virtio_blk_req_header load_header(const void *from)
+/* A header in pieces, or together with something else. */
+static __attribute__((noinline)) enum parsed parse_odd(struct bh_blk *blk, struct bh_virtq *q,
+                                                       struct bh_blk_request *r)
 {
     struct virtio_blk_req_header header;
-    uint64_t words[sizeof(header) / sizeof(uint64_t)];
 
-    __builtin_memcpy(words, from, sizeof(words)); /* inline */
-    __asm__ volatile("" : "+r"(words[0]), "+r"(words[1]));
-    __builtin_memcpy(&header, words, sizeof(header));
-    return header;
+    if (bh_chain_read(r->chain, 0, &header, sizeof(header)) < sizeof(header))
+        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    return parse_any(blk, q, r, bh_le32_get(header.type), bh_le64_get(header.sector));
 }
 
 /* Reads and writes whose header and status have segments of their own, as drivers lay them, are dealt with here. */
@@ -260,26 +255,33 @@ static inline enum parsed parse(struct bh_blk *blk, struct bh_virtq *q, struct b
 {
     struct bh_chain *chain = r->chain;
     struct bh_seg *in = chain->segs + chain->out_count;
-    const struct bh_seg *last = in + chain->in_count - 1;
-    struct virtio_blk_req_header header;
+    const struct bh_seg *last;
+    unsigned in_count = chain->in_count;
+    uint64_t words[2]; /* type and a reserved word; sector */
+    uint32_t type;
 
     r->trimmed = false;
-    if (BH_UNLIKELY(chain->in_count == 0)) {
+    if (BH_UNLIKELY(in_count == 0)) {
         blk->counters.unanswerable++;
         return BROKEN;
     }
-    r->status = (uint8_t *)last->base + last->len - 1;
-    if (BH_SPEED && BH_LIKELY(in != chain->segs) && BH_LIKELY(chain->segs->len == sizeof(header)) &&
-        BH_LIKELY(last->len == 1)) {
-        header = load_header(chain->segs->base);
-        if (bh_le32_get(header.type) == VIRTIO_BLK_T_IN)
-            return parse_io(blk, q, r, bh_le64_get(header.sector), in, false);
-        if (bh_le32_get(header.type) == VIRTIO_BLK_T_OUT)
-            return parse_io(blk, q, r, bh_le64_get(header.sector), in, true);
-    } else if (bh_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header)) {
-        return refuse(blk, q, r, VIRTIO_BLK_S_IOERR);
+    last = in + in_count - 1;
+    if (!BH_SPEED || BH_UNLIKELY(in == chain->segs) || BH_UNLIKELY(chain->segs->len != sizeof(words)) ||
+        BH_UNLIKELY(last->len != 1)) {
+        r->status = (uint8_t *)last->base + last->len - 1;
+        return parse_odd(blk, q, r);
     }
-    return parse_any(blk, q, r, bh_le32_get(header.type), bh_le64_get(header.sector));
+    r->status = last->base;
+    __builtin_memcpy(words, chain->segs->base, sizeof(words));
+    /* The guest's bytes were loaded once: the compiler may not look at them again. */
+    __asm__ volatile("" : "+r"(words[0]), "+r"(words[1]));
+    type = (uint32_t)bh_le64_get((bh_le64){words[0]});
+    words[1] = bh_le64_get((bh_le64){words[1]});
+    if (BH_LIKELY(type == VIRTIO_BLK_T_IN))
+        return parse_io(blk, q, r, words[1], in, false, true);
+    if (BH_LIKELY(type == VIRTIO_BLK_T_OUT))
+        return parse_io(blk, q, r, words[1], in, true, true);
+    return parse_any(blk, q, r, type, words[1]);
 }
 
 void bh_blk_batch_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain *const *chains,
@@ -328,21 +330,22 @@ unsigned bh_blk_batch_finish(struct bh_blk *blk, struct bh_virtq *q, struct bh_s
                              unsigned count, struct bh_chain **chains)
 {
     unsigned finished = 0, rest = 0;
+    const uint16_t index = q->index;
 
     for (unsigned i = 0; i < count; i++) {
         struct bh_blk_request *r = BH_CONTAINER(done[i], struct bh_blk_request, store);
 
-        if (r->queue != q->index) {
+        if (BH_UNLIKELY(r->queue != index)) {
             done[rest++] = done[i];
             continue;
         }
-        if (r->trimmed)
+        if (BH_UNLIKELY(r->trimmed))
             untrim(r);
+        chains[finished++] = r->chain;
         if (BH_LIKELY(r->store.result == BH_OK))
             answer(q, r, VIRTIO_BLK_S_OK, r->data_in);
         else
             fail(blk, q, r, r->store.result);
-        chains[finished++] = r->chain;
     }
     return finished;
 }

@@ -104,18 +104,30 @@ int bh_mem_table_check(const struct bh_mem_table *table) BH_MUST_USE;
 int bh_mem_from_user(const struct bh_mem_table *table, bh_uaddr_t user, uint64_t len,
                      bh_daddr_t *addr) BH_MUST_USE;
 
+/* The region hit last of those that may be read and written: as flat as the data path wants it. */
+struct bh_mem_near {
+    uint64_t base, size; /* size 0: none yet, or memory behind ops */
+    uint8_t *host;
+    uint32_t *uses; /* the view's, of its slot */
+    uint32_t bit;   /* its bh_mem_slot_bit() */
+};
+
 struct bh_mem_view {
     struct bh_mem *mem;
     const struct bh_mem_table *table;  /* as adopted */
     const struct bh_mem_table *former; /* the one before: chains in flight may still be in its regions */
-    const struct bh_mem_region *hit;   /* region hit last; NULL: none yet, or memory behind ops */
-    uint32_t hit_bit;                  /* its bh_mem_slot_bit() */
-    uint32_t uses[BH_MEM_SLOTS];       /* chains in flight, by slot */
+    struct bh_mem_near near;
+    uint32_t uses[BH_MEM_SLOTS]; /* chains in flight, by slot */
 };
 
 void bh_mem_view_init(struct bh_mem_view *view, struct bh_mem *mem);
 /* Adopt the newest table. True when it is another one than before: rings must be looked up again. */
 bool bh_mem_view_adopt(struct bh_mem_view *view);
+/* What was hit last counts no more: memory is another one. */
+static inline void bh_mem_view_forget(struct bh_mem_view *view)
+{
+    view->near.size = 0;
+}
 
 /*
  * The longest piece that starts at `addr`, at most `len` bytes. `len` is not 0. A range whose end wraps is a

@@ -157,12 +157,14 @@ struct bh_virtq {
                          process may have died between publishing and notifying */
     bool rings_stale; /* the table changed: look the rings up before the next chain */
     struct bh_virtq_state state;
+    uint32_t
+        table_max; /* bytes of the longest indirect table that is sure to fit a chain; 0: not negotiated */
     uint16_t free_count;
-    uint16_t in_flight;
     uint16_t desc_in_flight; /* packed: ring slots that chains in flight took */
-    uint16_t pop_order;      /* position in memory.order of the next chain popped */
-    uint16_t push_order;     /* IN_ORDER: of the next chain to publish */
-    uint32_t ring_slots;     /* regions that the rings hold, bh_mem_slot_bit() */
+    uint16_t in_flight;
+    uint16_t pop_order;  /* position in memory.order of the next chain popped */
+    uint16_t push_order; /* IN_ORDER: of the next chain to publish */
+    uint32_t ring_slots; /* regions that the rings hold, bh_mem_slot_bit() */
     struct bh_virtq_memory memory;
     struct bh_mem_view view;
     struct bh_virtq_setup setup;

@@ -30,7 +30,7 @@ static void set_ops(struct bh_vhost_user *server, const struct bh_mem_ops *ops)
     server->dev->mem->ops = ops;
     server->dev->mem->ops_owner = server;
     for (unsigned i = 0; i < server->dev->queue_count; i++)
-        server->dev->queues[i].view.hit = NULL;
+        bh_mem_view_forget(&server->dev->queues[i].view);
 }
 
 static int make_iotlb(struct bh_vhost_user *server)
