@@ -35,7 +35,11 @@ static const struct bh_engine engine = {
     .name = "none", .start = no_start, .stop = nothing, .kill = nothing, .pid = no_pid, .destroy = nothing};
 static char disk_name[] = "disk", domain_name[] = "a", class_name[] = "nonesuch",
             socket_name[] = "a.disk.sock", system_name[] = "fuzz", source_name[] = "fuzz.dts";
-static struct bh_plan_device device = {.name = disk_name, .class_name = class_name, .socket = socket_name};
+static struct bh_plan_device device = {.name = disk_name,
+                                       .class_name = class_name,
+                                       .socket = socket_name,
+                                       .link = BH_PLAN_NONE,
+                                       .net_switch = BH_PLAN_NONE};
 static struct bh_plan_domain domain = {.name = domain_name, .device_count = 1, .restart_limit = 1};
 static uint32_t order[1];
 static const struct bh_plan plan = {.name = system_name,

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Three domains at a switch that their description has: they reach each other through it, it is seen and told by its name,
-no domain takes over another's address, and killed under their traffic it comes back without their being restarted."""
+no domain takes over another's address, and killed under their traffic it comes back without their being restarted. And
+a domain that leaves the machine by a tap of its switch."""
 import json
 import os
 import re
 import select
 import subprocess
+import sys
 import time
 
 import pytest
 from bedlib import pieces
 from beds import ramdisk
+from nets import Namespace
 from systems import CONSOLE, description, domain
 
 NET = 'lan { compatible = "bulkhead,net"; bulkhead,link = <&lan>; };'
@@ -137,3 +140,28 @@ def test_domains_at_a_switch_reach_each_other_and_outlive_it(trio, runs, folder)
     down = runs.run("down")
     assert down.returncode == 0 and "nothing is left" in down.stdout
     assert runs.left(2) == []
+
+
+def test_a_tap_at_a_switch_leads_out_of_the_machine_also_after_the_switch_died(programs, runs, folder):
+    outside = Namespace(programs)
+    outside.tap("up0", "10.9.0.9/24")
+    system = description(folder, "up", domain("linux-a", 1, CONSOLE + NET),
+                         'lan: lan { compatible = "bulkhead,switch"; port = "tap:up0"; };')
+    up = subprocess.run([*outside.before, *runs.words("up", "--detach", system)], env=runs.environment, capture_output=True,
+                        text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert up.returncode == 0, up.stdout + up.stderr
+    shell = Shell(runs, "linux-a")
+    try:
+        shell.must("ip link set eth0 up && ip addr add 10.9.0.1/24 dev eth0")
+        fetch = "import urllib.request; print(urllib.request.urlopen('http://10.9.0.1:8080/', timeout=20).read().decode())"
+        assert outside.run(sys.executable, "-c", fetch).strip() == "linux-a"
+        assert set(ports(runs)) == {"tap:up0", "linux-a.lan"}
+        assert runs.kill(unit(runs, "lan")["pid"])
+        deadline = time.monotonic() + 20
+        while unit(runs, "lan")["status"] != "2 of 2 ports are up":
+            assert time.monotonic() < deadline, unit(runs, "lan")
+            time.sleep(0.1)
+        assert outside.run(sys.executable, "-c", fetch).strip() == "linux-a"
+        assert unit(runs, "lan")["restarts"] == 1 and unit(runs, "linux-a")["restarts"] == 0
+    finally:
+        shell.end()

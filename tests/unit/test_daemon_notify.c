@@ -21,8 +21,16 @@
 
 static char names[4][8] = {"a", "one", "two", "none"}, socket_names[2][16] = {"a.one.sock", "a.two.sock"};
 static struct bh_plan_device devices[] = {
-    {.name = names[1], .class_name = names[3], .socket = socket_names[0]},
-    {.name = names[2], .class_name = names[3], .socket = socket_names[1]},
+    {.name = names[1],
+     .class_name = names[3],
+     .socket = socket_names[0],
+     .link = BH_PLAN_NONE,
+     .net_switch = BH_PLAN_NONE},
+    {.name = names[2],
+     .class_name = names[3],
+     .socket = socket_names[1],
+     .link = BH_PLAN_NONE,
+     .net_switch = BH_PLAN_NONE},
 };
 static struct bh_plan_domain domain = {.name = names[0], .device_count = 2, .restart_limit = 1};
 static uint32_t order[1];
