@@ -129,12 +129,24 @@ static int read_message(struct bh_vsock_end *end, const struct bh_seg *segs, uns
     return (int)done;
 }
 
+/*
+ * How long the next message is; at most that, where AF_VSOCK lets nobody look (before Linux 6.6). It answers a look at no
+ * byte at all by 0, as if it were the end.
+ */
+static ssize_t next_size(int fd)
+{
+    uint8_t first;
+    const ssize_t size = recv(fd, &first, sizeof(first), MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
+
+    return size < 0 && errno == EOPNOTSUPP ? (ssize_t)MESSAGE_MAX : size;
+}
+
 static int read_packet(struct bh_vsock_end *end, const struct bh_seg *segs, unsigned count, uint32_t room,
                        uint32_t *flags)
 {
     if (end->message)
         return read_message(end, segs, count, room, flags);
-    ssize_t size = recv(end->fd, NULL, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC);
+    ssize_t size = next_size(end->fd);
     if (size <= 0)
         return no_bytes(end, size);
     if (size <= (ssize_t)room) {

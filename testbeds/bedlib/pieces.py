@@ -178,6 +178,13 @@ def _uml(tree, folder, architecture):
                     str(folder / "linux.uml")], check=True)
 
 
+def _uml_loopback(tree, folder, _):
+    """By UML's release: the ramdisk's other modules are the `uml` piece's, and a later fetch may bring another one."""
+    release = next((tree / "usr/lib/uml/modules").iterdir())
+    modules = {path.name.split(".")[0]: path for path in release.rglob("*.ko*")}
+    lay_modules(modules, ("vsock_loopback",), folder / "loopback" / release.name)
+
+
 E2FSPROGS = ("sbin/mke2fs", "sbin/e2fsck", "sbin/tune2fs")
 NET_TOOLS = ("bin/iperf3", "sbin/ethtool")
 
@@ -212,6 +219,8 @@ PIECES = {
                       _file("usr/bin/patchelf", "usr/bin/patchelf", 0o755)),
     "uml": Piece("User-mode Linux with its own libc: linux.uml, modules/RELEASE/*.ko", "sid", "host",
                  ("user-mode-linux", "libc6"), _uml, placed=True),
+    "uml-vsock-loopback": Piece("the module by which User-mode Linux' AF_VSOCK reaches itself: loopback/RELEASE/*.ko", "sid",
+                                "host", ("user-mode-linux",), _uml_loopback),
     "u-boot-arm64": Piece("U-Boot for QEMU's virt machine: u-boot.bin", "trixie", "arm64", ("u-boot-qemu",),
                           _file("usr/lib/u-boot/qemu_arm64/u-boot.bin", "u-boot.bin")),
 }

@@ -5,13 +5,14 @@ import os
 import random
 import re
 import selectors
+import shutil
 import socket
 import subprocess
 import threading
 import time
 
 import pytest
-from beds import FULL, QEMUS, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, build_ramdisk, ramdisk, run_qemu, run_uml, vhost_user
+from beds import BUILD, FULL, QEMUS, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, build_ramdisk, ramdisk, run_qemu, run_uml, vhost_user
 from bedlib import pieces
 from keeper import Keeper
 from systems import Runs, description, domain
@@ -408,3 +409,21 @@ def test_guests_of_one_description_talk(many, folder):
         assert runs.left() == []
     finally:
         runs.end()
+
+
+def test_host_that_has_af_vsock(programs, folder):
+    """AF_VSOCK's own loopback is in few kernels: User-mode Linux is the host here, and our device forwards to its sockets."""
+    loopback, uml = pieces.get("uml-vsock-loopback"), pieces.get("uml")
+    release = next((uml / "modules").iterdir()).name
+    if not (loopback / "loopback" / release).exists():
+        pytest.skip(f"there is no vsock_loopback for UML {release}: testbeds/fetch made the two pieces at different times")
+    test = BUILD / "tests" / "unit" / "test-vsock-forward"
+    tree = folder / "root" / "forward"
+    tree.mkdir(parents=True)
+    shutil.copy2(test, tree / "test")
+    for line in subprocess.run(["ldd", test], capture_output=True, text=True, check=True).stdout.splitlines():
+        for word in line.split():
+            if word.startswith("/"):
+                shutil.copy2(word, tree / ("loader" if "/ld-" in word else os.path.basename(word)))
+    verdict = run_uml(programs, "vsock-forward", [], extra=[loopback, folder / "root"])
+    assert re.search(r"\[  PASSED  \] [0-9]+ test\(s\)", verdict.output)
