@@ -22,8 +22,6 @@
 #include <unistd.h>
 
 enum { LISTEN_BACKLOG = 4 };
-static const char vsock_folder[] =
-    "vsock"; /* in the run directory: where guests' connections have their sockets */
 
 /* --- sockets ----------------------------------------------------------------------------------------------- */
 
@@ -43,25 +41,23 @@ static void close_sockets(struct unit *unit)
     unit->listen_fd = unit->control_fd = -1;
 }
 
-/* vsock/ for the pairs of guests that talk, and in it DOMAIN.DEVICE/ for the programs of the host. */
-static int make_vsock_folders(const struct unit *unit)
-{
-    const struct bh_plan *plan = unit->system->plan;
-    const struct bh_plan_device *device = &plan->devices[unit->plan_index];
-    char name[sizeof(vsock_folder) + sizeof(unit->name) + 2];
-    snprintf(name, sizeof(name), "%s/%s.%s", vsock_folder, plan->domains[device->domain].name, device->name);
-    if ((mkdirat(unit->system->dir.fd, vsock_folder, 0700) && errno != EEXIST) ||
-        (mkdirat(unit->system->dir.fd, name, 0700) && errno != EEXIST))
-        return BH_ERR_IO;
-    return BH_OK;
-}
-
 int device_make_meeting(struct unit *unit, const char *folder)
 {
     if (!folder || !mkdirat(unit->system->dir.fd, folder, 0700) || errno == EEXIST)
         return BH_OK;
     snprintf(unit->why, sizeof(unit->why), "the folder %.60s cannot be made: %s", folder, strerror(errno));
     return BH_ERR_IO;
+}
+
+/* "CLASS/DOMAIN.DEVICE" (plan.h): what is above it serves all devices of the class. */
+static int make_folder(struct unit *unit, const char *folder)
+{
+    char above[BH_PLAN_NAME_MAX + 1];
+    if (!folder)
+        return BH_OK;
+    snprintf(above, sizeof(above), "%.*s", (int)strcspn(folder, "/"), folder);
+    const int err = device_make_meeting(unit, above);
+    return err ? err : device_make_meeting(unit, folder);
 }
 
 /* New ones: nobody who connected to a backend that is gone for good waits in their queues. */
@@ -71,11 +67,8 @@ static int make_sockets(struct unit *unit)
     const char *listen_name = device->socket;
     char control_name[UNIT_NAME_MAX + 8];
     close_sockets(unit);
-    if (!strcmp(device->class_name, "vsock") && make_vsock_folders(unit)) {
-        snprintf(unit->why, sizeof(unit->why), "its folder in %s cannot be made: %s", vsock_folder,
-                 strerror(errno));
+    if (make_folder(unit, device->folder))
         return BH_ERR_IO;
-    }
     /* Each link has a folder of its own: it is all that its two ends' sandboxes see of the run directory. */
     if (device_make_meeting(unit, bh_plan_meeting(unit->system->plan, unit->plan_index)))
         return BH_ERR_IO;
@@ -126,7 +119,7 @@ int device_open(struct unit *unit)
     int err = bh_log_pipe_open(&unit->log, system->loop, system->dir.fd, unit->name, NULL);
     if (!err)
         err = notify_open(unit);
-    if (!err && !strcmp(device->class_name, "console"))
+    if (!err && device->console)
         err = console_open(unit);
     return err;
 }
@@ -160,32 +153,11 @@ static char **foreign_words(const struct bh_plan_device *device)
     return words;
 }
 
-/*
- * In the folder, the devices of guests that may talk find each other, each pair in a folder that only they see; and
- * the host's programs find the guest (vsock/DOMAIN.DEVICE/host) unless the description names another place. So a
- * process that a guest took over reaches nobody that the guest may not reach. Relative: the run directory is every
- * device's working directory.
- */
-static size_t vsock_words(const struct bh_plan *plan, const struct bh_plan_device *device, char **words)
-{
-    size_t count = 0;
-    if (strcmp(device->class_name, "vsock"))
-        return 0;
-    if (bh_plan_option_value(device, "peer") &&
-        asprintf(&words[count], "--sibling-dir=%s", vsock_folder) >= 0)
-        count++;
-    if (!bh_plan_option_value(device, "host-path") &&
-        asprintf(&words[count], "--host-path=%s/%s.%s/host", vsock_folder, plan->domains[device->domain].name,
-                 device->name) >= 0)
-        count++;
-    return count;
-}
-
 /* The fds of start_process, then one word an option; freed by words_free. */
 static char **device_words(const struct bh_plan *plan, const struct bh_plan_device *device,
                            const char *program)
 {
-    char **words = calloc(device->option_count + 7, sizeof(*words));
+    char **words = calloc(device->option_count + 5, sizeof(*words));
     size_t count = 0;
     if (!words)
         return NULL;
@@ -200,7 +172,6 @@ static char **device_words(const struct bh_plan *plan, const struct bh_plan_devi
     const char *meeting = bh_plan_meeting(plan, (uint32_t)(device - plan->devices));
     if (meeting && asprintf(&words[count], "--link-path=%s/meet", meeting) >= 0)
         count++;
-    count += vsock_words(plan, device, words + count);
     words[count] = NULL;
     return words;
 }

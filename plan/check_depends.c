@@ -6,7 +6,7 @@
 static uint32_t first_console(const struct bh_plan *plan, const struct bh_plan_domain *domain)
 {
     for (uint32_t i = domain->device_first; i < domain->device_first + domain->device_count; i++) {
-        if (plan->devices[i].class_name != NULL && strcmp(plan->devices[i].class_name, "console") == 0)
+        if (plan->devices[i].console)
             return i;
     }
     return BH_PLAN_NONE;
@@ -27,9 +27,7 @@ void bh_check_ready_consoles(struct bh_draft *draft)
         if (from->ready_console == NULL)
             continue;
         device = draft->device_by_node[from->ready_console->index];
-        if (device == BH_PLAN_NONE || plan->devices[device].domain != i ||
-            plan->devices[device].class_name == NULL ||
-            strcmp(plan->devices[device].class_name, "console") != 0)
+        if (device == BH_PLAN_NONE || plan->devices[device].domain != i || !plan->devices[device].console)
             bh_report_error(
                 draft->report, &from->console_at, &from->ready_console->where,
                 "point at a console of this domain, or leave it out: the first console is meant then",

@@ -23,15 +23,19 @@
 struct bh_plan_class {
     const char *name;                /* "blk": a node of compatible "bulkhead,blk" */
     const struct bh_option *options; /* ends with a NULL name */
-    const char *image;         /* a file that must exist, or have bulkhead,create-size; it has one writer */
-    const char *read_only;     /* the bool that makes its user no writer of `image` */
-    const char *mac;           /* must be unique in the system; the planner makes one up when there is none */
-    const char *cid;           /* the guest's context ID: unique in the system */
-    const char *peer;          /* a list of context IDs, of guests that name this one too */
-    const char *forward;       /* a list; each item claims one port of the host: "PROTO:[ADDRESS:]PORT:..." */
+    const char *image;     /* a file that must exist, or have bulkhead,create-size; it has one writer */
+    const char *read_only; /* the bool that makes its user no writer of `image` */
+    const char *mac;       /* must be unique in the system; the planner makes one up when there is none */
+    const char *cid;       /* the guest's context ID: unique in the system */
+    const char *peer;      /* a list of context IDs, of guests that name this one too */
+    const char *forward;   /* a list; each item claims one port of the host: "PROTO:[ADDRESS:]PORT:..." */
+    const char
+        *host_path; /* where programs of the host meet the guest; the planner gives one when there is none */
+    const char *sibling_dir;   /* where those that name each other by `peer` meet; the planner's to say */
     const char *const *one_of; /* options of which exactly one must be given; ends with NULL */
     uint32_t virtio_id;        /* [virtio-1.4 5] */
     bool linkable;             /* may be the end of a link */
+    bool console;              /* a person may attach to it, and a domain be ready by what it prints */
     bool stranger;             /* we have no program for it */
     /* Options that the engine's front-end takes, also where a stranger serves the device; NULL: none. */
     const char *const *front_end;

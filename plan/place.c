@@ -42,27 +42,58 @@ static bool mac_taken(const struct bh_draft *draft, const char *mac)
     return false;
 }
 
+/* `value`: NULL when memory ran out. */
+static int add_option(struct bh_draft *draft, struct bh_plan_device *device, const char *name, char *value)
+{
+    struct bh_plan_option *option = &device->options[device->option_count];
+
+    option->name = bh_arena_string(&draft->box->arena, name);
+    option->value = value;
+    if (option->name == NULL || value == NULL)
+        return BH_ERR_NOMEM;
+    device->option_count++;
+    return BH_OK;
+}
+
 /* A locally administered address from the names, tried again with another start where it is taken. */
 static int make_mac(struct bh_draft *draft, struct bh_plan_device *device, const char *option_name)
 {
-    struct bh_plan_option *option = &device->options[device->option_count];
     uint64_t start = UINT64_C(0xcbf29ce484222325);
+    char *mac;
 
     do {
         uint64_t value = hash(
             hash(hash(start++, draft->plan->name), draft->plan->domains[device->domain].name), device->name);
 
         value ^= value >> 40; /* the low bits alone are the weakest */
-        option->value =
+        mac =
             bh_arena_format(&draft->box->arena, "02:%02x:%02x:%02x:%02x:%02x", (unsigned)(value >> 32 & 0xff),
                             (unsigned)(value >> 24 & 0xff), (unsigned)(value >> 16 & 0xff),
                             (unsigned)(value >> 8 & 0xff), (unsigned)(value & 0xff));
-    } while (option->value != NULL && mac_taken(draft, option->value));
-    option->name = bh_arena_string(&draft->box->arena, option_name);
-    if (option->name == NULL || option->value == NULL)
+    } while (mac != NULL && mac_taken(draft, mac));
+    return add_option(draft, device, option_name, mac);
+}
+
+/*
+ * Sockets beside the one for the engine: by them the host's programs reach the guest, and guests that may talk each
+ * other, each pair in a folder that only they see. So a process that a guest took over reaches nobody that the guest
+ * may not reach. Relative: the run directory is every device's working directory.
+ */
+static int place_folder(struct bh_draft *draft, struct bh_plan_device *device,
+                        const struct bh_plan_class *class_)
+{
+    struct bh_arena *arena = &draft->box->arena;
+    int err = BH_OK;
+
+    device->folder =
+        bh_plan_folder_name(arena, class_->name, draft->plan->domains[device->domain].name, device->name);
+    if (device->folder == NULL)
         return BH_ERR_NOMEM;
-    device->option_count++;
-    return BH_OK;
+    if (class_->peer != NULL && bh_plan_option_value(device, class_->peer) != NULL)
+        err = add_option(draft, device, class_->sibling_dir, bh_arena_string(arena, class_->name));
+    if (err == BH_OK && bh_plan_option_value(device, class_->host_path) == NULL)
+        err = add_option(draft, device, class_->host_path, bh_arena_format(arena, "%s/host", device->folder));
+    return err;
 }
 
 static int place_device(struct bh_draft *draft, uint32_t index)
@@ -75,6 +106,8 @@ static int place_device(struct bh_draft *draft, uint32_t index)
     device->socket = bh_plan_socket_name(&draft->box->arena, domain->name, device->name);
     if (device->socket == NULL)
         return BH_ERR_NOMEM;
+    if (class_->host_path != NULL && device->program == NULL)
+        return place_folder(draft, device, class_);
     if (class_->mac != NULL && bh_plan_option_value(device, class_->mac) == NULL)
         return make_mac(draft, device, class_->mac);
     return BH_OK;

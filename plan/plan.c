@@ -105,6 +105,12 @@ char *bh_plan_port_name(struct bh_arena *arena, const char *domain, const char *
     return bh_arena_format(arena, "%s.%s.link", domain, device);
 }
 
+char *bh_plan_folder_name(struct bh_arena *arena, const char *class_name, const char *domain,
+                          const char *device)
+{
+    return bh_arena_format(arena, "%s/%s.%s", class_name, domain, device);
+}
+
 bool bh_plan_name_ok(const char *name)
 {
     size_t length = strlen(name);

@@ -67,12 +67,15 @@ struct bh_plan_device {
     uint32_t domain;    /* index into domains: who drives it */
     enum bh_plan_place place;
     enum bh_plan_transport transport;
-    char *socket;        /* file name in the run directory: "DOMAIN.DEVICE.sock"; unique in the system */
-    uint32_t pci_slot;   /* 1 to BH_PLAN_PCI_SLOTS, function 0, on the domain's only bus */
-    uint32_t link;       /* index into links, or BH_PLAN_NONE ... */
+    char *socket; /* file name in the run directory: "DOMAIN.DEVICE.sock"; unique in the system */
+    char *
+        folder; /* for more sockets of its own, in the run directory: "CLASS/DOMAIN.DEVICE"; NULL: it has none */
+    bool console;      /* its terminal is the daemon's to show, where its options do not lead it elsewhere */
+    uint32_t pci_slot; /* 1 to BH_PLAN_PCI_SLOTS, function 0, on the domain's only bus */
+    uint32_t link;     /* index into links, or BH_PLAN_NONE ... */
     uint32_t net_switch; /* ... into switches, or BH_PLAN_NONE: it plugs into one of the two at most */
     struct bh_plan_option *options; /* in the order of the description; a list option comes once per item */
-    size_t option_count;            /* paths are absolute; a net always has its "mac" */
+    size_t option_count; /* paths are absolute, or begin with `folder`; a net always has its "mac" */
     char *
         program; /* absolute: a stranger serves it, and options are the front-end's; NULL: the class's own program */
     char **arguments; /* the stranger's own, behind --fd=N */

@@ -18,10 +18,12 @@ struct bh_plan_box {
 /* NULL when memory ran out. */
 struct bh_plan_box *bh_plan_box_create(void);
 
-/* Text of "DOMAIN.DEVICE.sock", "NAME.link" and "DOMAIN.DEVICE.link", as plan.h promises; NULL when memory ran out. */
+/* Text of "DOMAIN.DEVICE.sock", "NAME.link" and the like, as plan.h promises; NULL when memory ran out. */
 char *bh_plan_socket_name(struct bh_arena *arena, const char *domain, const char *device);
 char *bh_plan_link_name(struct bh_arena *arena, const char *link);
 char *bh_plan_port_name(struct bh_arena *arena, const char *domain, const char *device);
+char *bh_plan_folder_name(struct bh_arena *arena, const char *class_name, const char *domain,
+                          const char *device);
 
 /* Is it fit to be a name: 1 to BH_PLAN_NAME_MAX characters of a node name [DTSpec 2.2.1], a letter or digit first? */
 bool bh_plan_name_ok(const char *name);

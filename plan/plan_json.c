@@ -95,6 +95,10 @@ static void write_device(struct writer *writer, json_t *array, const struct bh_p
     put_text(writer, object, "place", "process");
     put_text(writer, object, "transport", "vhost-user");
     put_text(writer, object, "socket", device->socket);
+    if (device->folder != NULL)
+        put_text(writer, object, "folder", device->folder);
+    if (device->console)
+        put_text(writer, object, "terminal", "daemon");
     put_number(writer, object, "pci-slot", device->pci_slot);
     if (device->link != BH_PLAN_NONE)
         put_text(writer, object, "link", writer->plan->links[device->link].name);

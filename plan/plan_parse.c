@@ -205,7 +205,8 @@ static void parse_options(struct cursor *cursor, struct bh_plan_option **options
 static void parse_device(struct bh_plan_reader *reader, const json_t *object, const char *where,
                          struct bh_plan_device *device)
 {
-    static const char *const places[] = {"process"}, *const transports[] = {"vhost-user"};
+    static const char *const places[] = {"process"}, *const transports[] = {"vhost-user"},
+                             *const terminals[] = {"daemon"};
     struct cursor cursor = enter(reader, object, where);
 
     device->name = get_text(&cursor, "name", true);
@@ -216,6 +217,10 @@ static void parse_device(struct bh_plan_reader *reader, const json_t *object, co
     device->place = (enum bh_plan_place)get_word(&cursor, "place", places, 1);
     device->transport = (enum bh_plan_transport)get_word(&cursor, "transport", transports, 1);
     device->socket = get_text(&cursor, "socket", true);
+    device->folder = get_text(&cursor, "folder", false);
+    device->console = json_object_get(object, "terminal") != NULL;
+    if (device->console)
+        (void)get_word(&cursor, "terminal", terminals, 1);
     device->pci_slot = get_number(&cursor, "pci-slot");
     device->link = device->net_switch = BH_PLAN_NONE;
     (void)member(&cursor, "link", false); /* resolved when all links and switches are known */

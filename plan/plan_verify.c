@@ -35,6 +35,13 @@ static bool verify_device(struct bh_plan_reader *reader, const struct bh_plan_de
         return bh_plan_wrong(reader, device->node, "its class is none");
     if (socket == NULL || strcmp(socket, device->socket) != 0)
         return bh_plan_wrong(reader, device->node, "its socket's name is not made from its names");
+    if (device->folder != NULL) {
+        const char *folder =
+            bh_plan_folder_name(&reader->box->arena, device->class_name, domain->name, device->name);
+
+        if (folder == NULL || strcmp(folder, device->folder) != 0)
+            return bh_plan_wrong(reader, device->node, "its folder's name is not made from its names");
+    }
     if (device->pci_slot == 0 || device->pci_slot > BH_PLAN_PCI_SLOTS ||
         (*slots >> device->pci_slot & 1) != 0)
         return bh_plan_wrong(reader, device->node, "its PCI slot is none, or another device's");

@@ -201,6 +201,7 @@ int bh_draft_read_device(struct bh_draft *draft, uint32_t index)
         return BH_OK;
     to->class_name = bh_arena_string(&draft->box->arena, from->class_->name);
     to->virtio_id = from->class_->virtio_id;
+    to->console = from->class_->console;
     to->place = BH_PLAN_PROCESS;
     to->transport = BH_PLAN_VHOST_USER;
     to->options = bh_arena_alloc(&draft->box->arena, bh_draft_count_values(from->node), sizeof(*to->options));

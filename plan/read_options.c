@@ -98,7 +98,7 @@ void *bh_draft_scratch(struct bh_draft *draft, const struct bh_option *table)
 
 size_t bh_draft_count_values(const struct bh_tree_node *node)
 {
-    size_t count = 1; /* room for a MAC address that the planner makes up */
+    size_t count = 2; /* room for what the planner makes up: a MAC address, or the paths of sockets */
 
     for (uint32_t i = 0; i < node->property_count; i++) {
         const struct bh_tree_property *property = &node->properties[i];

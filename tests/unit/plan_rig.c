@@ -66,6 +66,7 @@ static const struct bh_option vsock_options[] = {
      .required = true,
      .help = "context ID"},
     {.name = "peer", .type = BH_OPT_LIST, .offset = AT(list), .help = "another guest"},
+    {.name = "host-path", .type = BH_OPT_PATH, .offset = AT(path), .help = "a socket"},
     {.name = NULL}};
 static const struct bh_option no_options[] = {{.name = NULL}};
 static const struct bh_option switch_options[] = {
@@ -88,7 +89,7 @@ const struct bh_plan_class plan_rig_classes[] = {
      .image = "blk-file",
      .read_only = "read-only",
      .one_of = stores},
-    {.name = "console", .virtio_id = 3, .options = no_options},
+    {.name = "console", .virtio_id = 3, .options = no_options, .console = true},
     {.name = "net",
      .virtio_id = 1,
      .options = net_options,
@@ -96,7 +97,13 @@ const struct bh_plan_class plan_rig_classes[] = {
      .forward = "forward",
      .linkable = true},
     {.name = "rng", .virtio_id = 4, .options = no_options},
-    {.name = "vsock", .virtio_id = 19, .options = vsock_options, .cid = "guest-cid", .peer = "peer"},
+    {.name = "vsock",
+     .virtio_id = 19,
+     .options = vsock_options,
+     .cid = "guest-cid",
+     .peer = "peer",
+     .host_path = "host-path",
+     .sibling_dir = "sibling-dir"},
     {.name = "fs", .virtio_id = 26, .options = fs_options},
     {.name = NULL}};
 

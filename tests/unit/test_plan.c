@@ -58,6 +58,21 @@ static void planner_places_what_is_left_open(void **state)
     bh_plan_free(plan);
 }
 
+static void sockets_beside_the_engine_s_get_a_folder_of_their_device_s_own(void **state)
+{
+    struct bh_plan *plan = plan_of("good-vsock.dts");
+    const struct bh_plan_device *a = &plan->devices[bh_plan_device_find(plan, 0, "vsock")];
+    const struct bh_plan_device *b = &plan->devices[bh_plan_device_find(plan, 1, "vsock")];
+
+    assert_string_equal(a->folder, "vsock/a.vsock");
+    assert_string_equal(bh_plan_option_value(a, "host-path"), "vsock/a.vsock/host");
+    assert_string_equal(bh_plan_option_value(a, "sibling-dir"), "vsock");
+    assert_string_equal(bh_plan_option_value(b, "host-path"), "/run/b/vsock");
+    assert_string_equal(bh_plan_option_value(b, "sibling-dir"), "vsock");
+    assert_null(plan->devices[0].folder);
+    bh_plan_free(plan);
+}
+
 static void nets_at_a_switch_have_ports_that_are_held_to_their_addresses(void **state)
 {
     struct bh_plan *plan = plan_of("good-switch.dts");
@@ -104,6 +119,7 @@ static void a_plan_comes_back_from_json_as_it_was(void **state)
 {
     comes_back_from_json("good.dts");
     comes_back_from_json("good-switch.dts");
+    comes_back_from_json("good-vsock.dts");
 }
 
 /* Keeps the last message. */
@@ -214,6 +230,16 @@ static void a_json_with_a_wrong_switch_is_refused(void **state)
     };
 
     must_refuse("good-switch.dts", cases, sizeof(cases) / sizeof(*cases));
+}
+
+static void a_json_whose_folder_is_another_s_is_refused(void **state)
+{
+    static const struct breakage cases[] = {
+        {"\"folder\": \"vsock/a.vsock\"", "\"folder\": \"vsock/b.vsock\"", BH_ERR_SYNTAX},
+        {"\"folder\": \"vsock/a.vsock\"", "\"folder\": \"vsock/../..\"", BH_ERR_SYNTAX},
+        {"\"terminal\": \"daemon\"", "\"terminal\": \"mine\"", BH_ERR_SYNTAX},
+    };
+    must_refuse("good-vsock.dts", cases, sizeof(cases) / sizeof(*cases));
 }
 
 /* The blob of good.dts. */
@@ -385,10 +411,12 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(planner_places_what_is_left_open),
+        cmocka_unit_test(sockets_beside_the_engine_s_get_a_folder_of_their_device_s_own),
         cmocka_unit_test(nets_at_a_switch_have_ports_that_are_held_to_their_addresses),
         cmocka_unit_test(a_plan_comes_back_from_json_as_it_was),
         cmocka_unit_test(a_json_that_breaks_a_promise_is_refused),
         cmocka_unit_test(a_json_with_a_wrong_switch_is_refused),
+        cmocka_unit_test(a_json_whose_folder_is_another_s_is_refused),
         cmocka_unit_test(a_truncated_blob_is_refused_at_every_length),
         cmocka_unit_test(a_blob_with_any_byte_changed_does_no_harm),
         cmocka_unit_test(errors_in_a_blob_name_the_node),
