@@ -69,8 +69,8 @@ int bench_backend_start(struct bench_backend *backend, const struct bench_comman
                                                      .in = -1,
                                                      .out = backend->log,
                                                      .err = backend->log,
-                                                     .fds = &command->fd,
-                                                     .fd_count = command->fd >= 0},
+                                                     .fds = command->fds,
+                                                     .fd_count = command->fd_count},
                            backend->loop, exited);
     if (moved)
         (void)sched_setaffinity(0, sizeof(before), &before);

@@ -25,8 +25,8 @@ enum { BENCH_PROCESSES = 4, BENCH_WORDS = 48 };
 struct bench_command {
     char word[BENCH_WORDS][512];
     unsigned count;
-    int fd;          /* passed as descriptor 3; -1: none */
-    char ready[108]; /* a socket to connect to once it is there; empty: none */
+    int fds[2]; /* passed as descriptors 3 and 4 */
+    size_t fd_count;
 };
 
 struct bench_backend {
@@ -35,7 +35,8 @@ struct bench_backend {
     unsigned count;
     pid_t stranger; /* a process that was there already; 0: none */
     bool paused, died;
-    int log; /* what the processes say; -1: nothing was started */
+    char host_path[96]; /* sockets: where it leads the guest's connections; empty: it has none */
+    int log;            /* what the processes say; -1: nothing was started */
 };
 
 /* Append a word; what does not fit makes the command unusable, and is found when it is started. */

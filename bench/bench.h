@@ -19,7 +19,8 @@
 #include <signal.h>
 #include <time.h>
 
-#define BENCH_QUEUES 8u
+#define BENCH_QUEUES    8u
+#define BENCH_VSOCK_CID 3u /* of the guest in the loads on sockets */
 
 /* Set by SIGINT, SIGTERM and SIGHUP: end what runs, and stop what was started. */
 extern volatile sig_atomic_t bench_stopped;

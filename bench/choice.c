@@ -130,6 +130,8 @@ static int cross_ways(struct crossing *crossing)
     uint32_t rings = choice->rings;
     int err = BH_OK;
 
+    if (crossing->one.workload->anew)
+        return crossing->each(crossing->owner, &crossing->one);
     if (!rings)
         rings = 1u << RING_SPLIT | (choice->all && cheap ? 1u << RING_PACKED : 0);
     for (unsigned ring = RING_SPLIT; ring <= RING_PACKED; ring++) {
@@ -148,18 +150,23 @@ static int cross_sizes(struct crossing *crossing)
 {
     const struct bench_workload *workload = crossing->one.workload;
     const struct bench_choice *choice = crossing->choice;
-    const size_t depths = choice->depths.count ? choice->depths.count : BH_COUNT(workload->depths);
-    const size_t blocks = choice->blocks.count ? choice->blocks.count : BH_COUNT(workload->blocks);
+    const struct bench_numbers none = {.count = 0};
+    const struct bench_numbers *asked_depths = workload->anew ? &none : &choice->depths;
+    const struct bench_numbers *asked_blocks = workload->anew ? &none : &choice->blocks;
+    const size_t depths = asked_depths->count ? asked_depths->count : BH_COUNT(workload->depths);
+    const size_t blocks = asked_blocks->count ? asked_blocks->count : BH_COUNT(workload->blocks);
     int err = BH_OK;
 
     for (size_t q = 0; q < choice->queues.count && !err; q++) {
         crossing->one.queues = (unsigned)choice->queues.number[q];
+        if (crossing->one.queues > 1 && !workload->stores)
+            continue; /* disks alone have several queues for one kind of request */
         for (size_t b = 0; b < blocks && !err; b++) {
             crossing->one.block =
-                choice->blocks.count ? (uint32_t)choice->blocks.number[b] : workload->blocks[b];
+                asked_blocks->count ? (uint32_t)asked_blocks->number[b] : workload->blocks[b];
             for (size_t d = 0; d < depths && !err; d++) {
                 crossing->one.depth =
-                    choice->depths.count ? (unsigned)choice->depths.number[d] : workload->depths[d];
+                    asked_depths->count ? (unsigned)asked_depths->number[d] : workload->depths[d];
                 if (crossing->one.block && crossing->one.depth)
                     err = cross_ways(crossing);
             }

@@ -15,7 +15,8 @@ struct contestant {
     struct bench_backend backend;
     struct bench_link links[BENCH_LINKS];
     unsigned link_count;
-    struct bench_load *load; /* NULL: it does not take part (any more) */
+    struct bench_load *load; /* NULL: it is not running */
+    bool enters;             /* it takes part, unless it fails */
     double samples[BENCH_METRICS][BENCH_SAMPLES_MAX];
     unsigned count;
 };
@@ -50,32 +51,43 @@ static void drop(struct state *state, size_t who, const char *doing, int err)
 
 /* --- beginning and end --------------------------------------------------------------------------------------- */
 
-static void enter(struct state *state, size_t who)
+/* Start the back-end and reach it. What went wrong stands in the result's note. */
+static int open_links(struct state *state, size_t who)
 {
-    const struct bench_case *one = &state->contest->one;
     struct bench_result *result = &state->contest->result[who];
     struct contestant *contestant = &state->contestants[who];
     int fds[BENCH_LINKS], err;
-    const char *why;
 
-    if (!bench_recipe_serves(result->recipe, one, &why)) {
-        snprintf(result->note, sizeof(result->note), "%s", why);
-        return;
-    }
-    if (bench_recipe_open(result->recipe, one, state->rules->place, &contestant->backend, fds, result->note,
-                          sizeof(result->note)))
-        return;
-    while (contestant->link_count < ops_of(state->contest)->links) {
-        struct bench_link *link = &contestant->links[contestant->link_count];
-
-        err = bench_link_open(link, fds[contestant->link_count], ops_of(state->contest)->memory(one));
-        if (err) {
+    err = bench_recipe_open(result->recipe, &state->contest->one, state->rules->place, &contestant->backend,
+                            fds, result->note, sizeof(result->note));
+    while (!err && contestant->link_count < ops_of(state->contest)->links) {
+        err = bench_link_open(&contestant->links[contestant->link_count], fds[contestant->link_count],
+                              ops_of(state->contest)->memory(&state->contest->one));
+        contestant->links[contestant->link_count].host_path = contestant->backend.host_path;
+        if (err)
             drop(state, who, "its answers to a front-end", err);
-            return;
-        }
-        contestant->link_count++;
+        else
+            contestant->link_count++;
     }
-    err = ops_of(state->contest)->start(&contestant->load, contestant->links, one);
+    return err;
+}
+
+static void enter(struct state *state, size_t who)
+{
+    struct bench_result *result = &state->contest->result[who];
+    struct contestant *contestant = &state->contestants[who];
+    const char *why;
+    int err;
+
+    if (!bench_recipe_serves(result->recipe, &state->contest->one, &why)) {
+        result->absent = why == NULL;
+        snprintf(result->note, sizeof(result->note), "%s", why ? why : "");
+        return;
+    }
+    contestant->enters = true;
+    if (state->contest->one.workload->anew || open_links(state, who))
+        return;
+    err = ops_of(state->contest)->start(&contestant->load, contestant->links, &state->contest->one);
     if (err)
         drop(state, who, err == BH_ERR_UNSUPPORTED ? "its features or queues" : "its device", err);
     else
@@ -90,6 +102,7 @@ static void leave(struct state *state, size_t who)
     bench_backend_pause(&contestant->backend, false);
     if (contestant->load)
         ops_of(state->contest)->stop(contestant->load);
+    contestant->load = NULL;
     while (contestant->link_count > 0)
         bench_link_close(&contestant->links[--contestant->link_count]);
     bench_backend_stop(&contestant->backend);
@@ -109,7 +122,8 @@ static void evaluate(const struct bench_tally *tally, const struct bench_moment 
     if (tally->requests == 0)
         return;
     sample->value[BENCH_RATE] = requests / seconds;
-    sample->value[BENCH_BANDWIDTH] = (double)tally->bytes / seconds;
+    if (tally->bytes)
+        sample->value[BENCH_BANDWIDTH] = (double)tally->bytes / seconds;
     if (cpu > 0)
         sample->value[BENCH_PER_CORE] = requests / cpu;
     sample->value[BENCH_CPU] = cpu * 1e6 / requests;
@@ -148,6 +162,32 @@ static int measure(struct state *state, struct contestant *contestant, struct be
     return state->tally->failures ? BH_ERR_PROTO : BH_OK;
 }
 
+/* One start, as long as it takes, and what the process holds once it has served some requests. */
+static int measure_start(struct state *state, size_t who, struct bench_sample *sample)
+{
+    static const struct bench_limit some = {10000000000ull, 64, true};
+    struct contestant *contestant = &state->contestants[who];
+    struct bench_result *result = &state->contest->result[who];
+    const uint64_t since = bench_now();
+    int err = open_links(state, who);
+
+    for (unsigned i = 0; i < BENCH_METRICS; i++)
+        sample->value[i] = NAN;
+    sample->foreign = 0;
+    sample->value[BENCH_READY] = (double)(bench_now() - since) / 1e6;
+    if (!err)
+        err = ops_of(state->contest)->start(&contestant->load, contestant->links, &state->contest->one);
+    memset(state->tally, 0, sizeof(*state->tally));
+    if (!err)
+        err = ops_of(state->contest)->run(contestant->load, &some, state->tally);
+    if (!err) {
+        sample->value[BENCH_MEMORY] = bench_backend_memory(&contestant->backend);
+        result->features = contestant->links[0].features;
+    }
+    leave(state, who);
+    return err;
+}
+
 /* A sample on a quiet machine, or the quietest of several. */
 static int take(struct state *state, size_t who, struct bench_sample *best)
 {
@@ -176,19 +216,25 @@ static void play(struct state *state, size_t who)
     struct contestant *contestant = &state->contestants[who];
     struct bench_result *result = &state->contest->result[who];
     struct bench_sample sample;
+    const bool anew = state->contest->one.workload->anew;
     int err;
 
-    if (!contestant->load)
+    if (!contestant->enters || (!anew && !contestant->load))
         return;
     if (state->progress)
         state->progress(state->owner, &state->contest->one, result->recipe->name, state->done, state->all);
-    bench_backend_pause(&contestant->backend, false);
-    err = take(state, who, &sample);
-    bench_backend_pause(&contestant->backend, true);
+    if (!anew)
+        bench_backend_pause(&contestant->backend, false);
+    err = anew ? measure_start(state, who, &sample) : take(state, who, &sample);
+    if (!anew)
+        bench_backend_pause(&contestant->backend, true);
     if (err == BH_ERR_CANCELLED)
         return;
     if (err) {
-        drop(state, who, err == BH_ERR_PROTO ? "it answers wrongly" : "under load", err);
+        contestant->enters = false;
+        if (anew && result->note[0])
+            return;
+        drop(state, who, err == BH_ERR_PROTO ? "wrong or missing answers" : "under load", err);
         return;
     }
     for (unsigned i = 0; i < BENCH_METRICS; i++)
@@ -206,7 +252,8 @@ static void conclude(struct state *state, size_t who)
 
     for (unsigned i = 0; i < BENCH_METRICS; i++)
         result->figure[i] = bench_figure_of(contestant->samples[i], contestant->count);
-    if (!state->rules->instructions || contestant->count == 0 || bench_stopped)
+    if (!state->rules->instructions || contestant->count == 0 || state->contest->one.workload->anew ||
+        bench_stopped)
         return;
     if (state->progress)
         state->progress(state->owner, &state->contest->one, result->recipe->name, state->done, state->all);

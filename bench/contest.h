@@ -32,6 +32,7 @@ struct bench_rules {
 struct bench_result {
     const struct bench_recipe *recipe;
     struct bench_figure figure[BENCH_METRICS];
+    bool absent;                 /* it has nothing to do with this kind of device */
     struct bh_features features; /* negotiated */
     unsigned disturbed;          /* samples that were kept although others were busy */
     unsigned rejected;

@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define QSD "qemu-storage-daemon"
+#define QSD     "qemu-storage-daemon"
+#define TESTPMD "dpdk-testpmd"
 
 static int add(struct bench_recipe *recipes, size_t *count, const char *name, size_t name_len,
                enum bench_kind kind, const char *what)
@@ -138,6 +139,22 @@ static int add_qsd(const struct bench_options *options, struct bench_recipe *rec
     return err;
 }
 
+static bool in_path(const char *program)
+{
+    char *folders = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), *rest = folders;
+    const char *folder;
+    bool found = false;
+
+    while (!found && rest && (folder = strsep(&rest, ":"))) {
+        char path[4096];
+
+        found = (size_t)snprintf(path, sizeof(path), "%s/%s", folder, program) < sizeof(path) &&
+                access(path, X_OK) == 0;
+    }
+    free(folders);
+    return found;
+}
+
 static int add_program(struct bench_recipe *recipes, size_t *count, const char *option, enum bench_kind kind,
                        const char *program)
 {
@@ -162,7 +179,9 @@ int bench_contestants_choose(const struct bench_options *options, struct bench_r
         err = add_qsd(options, recipes, count);
     if (!err)
         err = add_program(recipes, count, "spdk", BENCH_SPDK, options->spdk);
-    if (!err)
+    if (!err && options->testpmd)
         err = add_program(recipes, count, "testpmd", BENCH_TESTPMD, options->testpmd);
+    else if (!err && options->known_peers && in_path(TESTPMD))
+        err = add(recipes, count, "testpmd", strlen("testpmd"), BENCH_TESTPMD, TESTPMD);
     return err ? err : add_peers(options, recipes, count);
 }

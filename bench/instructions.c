@@ -43,6 +43,7 @@ static int serve(const struct bench_case *one, struct bench_backend *backend, co
 
     while (opened < ops->links && !err) {
         err = bench_link_open(&links[opened], fds[opened], ops->memory(one));
+        links[opened].host_path = backend->host_path;
         opened += !err;
     }
     if (!err)
@@ -90,6 +91,10 @@ double bench_instructions(const struct bench_recipe *recipe, const struct bench_
 
     if (recipe->kind == BENCH_SOCKET) {
         snprintf(why, why_size, "a process that runs already is not counted");
+        return NAN;
+    }
+    if (one->workload->load->links > 1) {
+        snprintf(why, why_size, "several processes are not counted");
         return NAN;
     }
     snprintf(path, sizeof(path), "%s/callgrind", place->folder);

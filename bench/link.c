@@ -5,7 +5,6 @@
 #include "bench/link.h"
 
 #include "abi/virtio_ring.h"
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -99,17 +98,20 @@ void bench_link_count_calls(struct bench_link *link)
 /* Sleep until a queue of the set was called for, or the connection ends. */
 static int wait_for(struct bench_link *link, uint32_t queues, int timeout_ms)
 {
-    struct pollfd wait[BENCH_QUEUES + 1];
-    nfds_t count = 0;
+    struct pollfd wait[BENCH_QUEUES + 1 + BH_COUNT(link->extra)];
+    nfds_t count = 0, calls_end;
 
     wait[count++] = (struct pollfd){link->front.fd, 0, 0};
     for (unsigned i = 0; i < link->queue_count; i++)
         if (queues >> i & 1u)
             wait[count++] = (struct pollfd){link->front.queue[i].call, POLLIN, 0};
+    calls_end = count;
+    for (unsigned i = 0; i < link->extra_count; i++)
+        wait[count++] = link->extra[i];
     (void)poll(wait, count, timeout_ms);
     if (wait[0].revents & (POLLHUP | POLLERR))
         return BH_ERR_CLOSED;
-    for (nfds_t i = 1; i < count; i++) {
+    for (nfds_t i = 1; i < calls_end; i++) {
         eventfd_t calls;
 
         if ((wait[i].revents & POLLIN) && eventfd_read(wait[i].fd, &calls) == 0)

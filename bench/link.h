@@ -10,6 +10,7 @@
 
 #include "bench/bench.h"
 #include "driver/vhost_front.h"
+#include <poll.h>
 
 struct bench_link {
     struct bh_vhost_front front;
@@ -21,6 +22,9 @@ struct bench_link {
     uint32_t
         idle; /* rests while polling: now and then somebody must look whether the back-end is still there */
     uint64_t kicks, calls;
+    const char *host_path;  /* sockets: where the back-end leads to; NULL or the contestant's */
+    struct pollfd extra[1]; /* what a sleep ends for too */
+    unsigned extra_count;
 };
 
 /* Codes as driver/vhost_front.h. */

@@ -27,7 +27,19 @@ struct bench_load_ops {
     void (*stop)(struct bench_load *load);
 };
 
-extern const struct bench_load_ops bench_load_blk;
+extern const struct bench_load_ops bench_load_blk, bench_load_rng, bench_load_console, bench_load_net,
+    bench_load_pair, bench_load_vsock;
+
+/* The addresses of the network loads: of the sender's card 1, of the receiver's 2. */
+#define BENCH_MAC(n) 0x02, 0x62, 0x68, 0x00, 0x00, (n)
+/* A frame of `size` bytes from 1 to 2; is it one? `frame` has 14 bytes or more. */
+void bench_frame_lay(uint8_t *frame, uint32_t size);
+bool bench_frame_ours(const uint8_t *frame);
+
+/* What a workload of a network has between its two cards. */
+enum bench_between { BENCH_LINK, BENCH_SWITCH };
+
+enum bench_vsock_pattern { BENCH_VSOCK_SEND, BENCH_VSOCK_RECEIVE, BENCH_VSOCK_ASK, BENCH_VSOCK_CONNECT };
 
 enum bench_pattern {
     BENCH_READ_RANDOM,
@@ -47,6 +59,7 @@ struct bench_workload {
     uint32_t blocks[4];         /* without --block; ends with 0 */
     unsigned stores;            /* set of enum bench_store that it knows; without --store all but the disk */
     enum bench_metric shown[4]; /* what is plotted, the most telling first; ends with BENCH_METRICS */
+    bool anew;                  /* each sample starts the back-end, measures that, and ends it */
 };
 
 extern const struct bench_workload bench_workloads[]; /* ends with a NULL name */

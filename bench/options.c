@@ -4,6 +4,8 @@
  */
 #include "bench/options.h"
 
+#include "bench/words.h"
+
 #define AT(member) offsetof(struct bench_options, member)
 
 const struct bh_option bench_options[] = {
@@ -57,7 +59,7 @@ const struct bh_option bench_options[] = {
      .offset = AT(peers),
      .arg = "NAME=SOCKET|COMMAND",
      .help = "One more contestant: a socket on which it listens, or a command that makes it listen on "
-             "{socket}; {file}, {size} and {queues} are replaced too"},
+             "{socket}; {file}, {size}, {queues}, for sockets {host} and {cid}, are replaced too"},
     {.name = "variant",
      .type = BH_OPT_LIST,
      .offset = AT(variants),
@@ -140,3 +142,21 @@ const struct bh_option bench_options[] = {
     {.name = "help", .type = BH_OPT_BOOL, .offset = AT(help), .help = "Print this and exit"},
     {.name = NULL},
 };
+
+#define NAME_(name, says) name " "
+#define NAME(...)         NAME_(__VA_ARGS__)
+
+const char bench_text[] = "Starts Bulkhead's device and the peers that this machine has, drives them over "
+                          "vhost-user as a guest's driver does, "
+                          "in turn, and shows for each what it carries, how long a request takes and what it "
+                          "costs. Nothing is left running.\n\n"
+                          "A back-end is pinned to one CPU and the driver to another where there are two. "
+                          "Samples that others disturb are taken "
+                          "again; a difference that is smaller than the samples' spread is called none.\n\n"
+                          "Workloads, which `bulkhead bench --list` explains: " BENCH_WORKLOADS(
+                              NAME) "\n\n"
+                                    "Exit status: 0, all was measured; 1, Bulkhead's own device could not "
+                                    "be, in some case; 2, the command line is wrong; "
+                                    "130, interrupted: what was measured so far is shown.";
+
+const char bench_names[] = BENCH_WORKLOADS(NAME);

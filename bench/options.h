@@ -25,4 +25,9 @@ struct bench_options {
 
 extern const struct bh_option bench_options[];
 
+/* Paragraphs for help and man page: what the command does, and the workloads' names. */
+extern const char bench_text[];
+/* The workloads' names with blanks between them, for completion. */
+extern const char bench_names[];
+
 #endif

@@ -18,17 +18,19 @@
 
 bool bench_recipe_serves(const struct bench_recipe *recipe, const struct bench_case *one, const char **why)
 {
-    const bool blk = strcmp(one->workload->load->class_name, "blk") == 0;
+    const char *class = one->workload->load->class_name;
 
     *why = NULL;
-    if ((recipe->kind == BENCH_QSD || recipe->kind == BENCH_SPDK) && !blk)
-        *why = "it serves disks alone";
-    else if (recipe->kind == BENCH_QSD && one->store == BENCH_STORE_RAM)
+    if ((recipe->kind == BENCH_QSD || recipe->kind == BENCH_SPDK) && strcmp(class, "blk") != 0)
+        return false;
+    if (recipe->kind == BENCH_TESTPMD && strcmp(class, "net") != 0)
+        return false;
+    if (recipe->kind == BENCH_QSD && one->store == BENCH_STORE_RAM)
         *why = "it has no store in memory";
     else if (recipe->kind == BENCH_QSD && one->packed)
         *why = "it has no packed ring";
-    else if (recipe->kind == BENCH_TESTPMD && strcmp(one->workload->load->class_name, "net") != 0)
-        *why = "it serves networks alone";
+    else if (recipe->kind >= BENCH_COMMAND && one->workload->load->links > 1)
+        *why = "one socket has no two cards";
     return !*why;
 }
 
@@ -63,11 +65,11 @@ static void store_of_ours(struct bench_command *command, const struct bench_reci
     bench_command_add(command, "--num-queues=%u", one->queues);
 }
 
-static int open_ours(const struct bench_recipe *recipe, const struct bench_case *one,
-                     const struct bench_place *place, struct bench_backend *backend, int *fds)
+/* One device process, in `command` as far as its own options go; its socket in *fd. */
+static int start_ours(const struct bench_recipe *recipe, const char *class, struct bench_command *options,
+                      const struct bench_place *place, struct bench_backend *backend, int *fd)
 {
-    const char *class = one->workload->load->class_name;
-    struct bench_command command = {.count = 0};
+    struct bench_command command = {.fd_count = 1 + options->fd_count};
     char program[512];
     int pair[2], err = bh_program_find(class, program, sizeof(program));
 
@@ -78,9 +80,10 @@ static int open_ours(const struct bench_recipe *recipe, const struct bench_case 
     under_callgrind(&command, place);
     bench_command_add(&command, "%s", program);
     bench_command_add(&command, "--fd=3");
-    command.fd = pair[1];
-    if (strcmp(class, "blk") == 0)
-        store_of_ours(&command, recipe, one, place);
+    command.fds[0] = pair[1];
+    command.fds[1] = options->fds[0];
+    for (unsigned i = 0; i < options->count; i++)
+        bench_command_add(&command, "%s", options->word[i]);
     if (place->callgrind) {
         bench_command_add(&command, "--sandbox=off");
         if (bh_option_find(bh_device_process_options, "poll-us"))
@@ -93,8 +96,84 @@ static int open_ours(const struct bench_recipe *recipe, const struct bench_case 
     if (err)
         close(pair[0]);
     else
-        fds[0] = pair[0];
+        *fd = pair[0];
     return err;
+}
+
+/* The two cards' options that both roads share. */
+static void options_of_card(struct bench_command *options, const struct bench_case *one, unsigned number)
+{
+    options->count = 0;
+    bench_command_add(options, "--mac=02:62:68:00:00:%02x", number);
+    if (one->block > 1514)
+        bench_command_add(options, "--mtu=%u", one->block - 14);
+}
+
+/* Two cards, joined by a socket pair. */
+static int open_link(const struct bench_recipe *recipe, const struct bench_case *one,
+                     const struct bench_place *place, struct bench_backend *backend, int *fds)
+{
+    struct bench_command options = {.fd_count = 1};
+    int ends[2], err = BH_OK;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return BH_ERR_IO;
+    for (unsigned i = 0; i < 2 && !err; i++) {
+        options_of_card(&options, one, i + 1);
+        bench_command_add(&options, "--link-fd=4");
+        options.fds[0] = ends[i];
+        err = start_ours(recipe, "net", &options, place, backend, &fds[i]);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    return err;
+}
+
+/* Two cards, and the switch between them. */
+static int open_switch(const struct bench_recipe *recipe, const struct bench_case *one,
+                       const struct bench_place *place, struct bench_backend *backend, int *fds)
+{
+    struct bench_command options = {.count = 0}, command = {.count = 0};
+    char program[512];
+    int err = bh_program_find("switch", program, sizeof(program));
+
+    bench_command_add(&command, "%s", program);
+    for (unsigned i = 0; i < 2; i++)
+        bench_command_add(&command, "--port=link:%s/%u-%u", place->folder, recipe->number, i);
+    if (one->block > 1514)
+        bench_command_add(&command, "--mtu=%u", one->block - 14);
+    if (!err)
+        err = bench_backend_start(backend, &command, place->backend_cpu);
+    for (unsigned i = 0; i < 2 && !err; i++) {
+        options_of_card(&options, one, i + 1);
+        bench_command_add(&options, "--link-path=%s/%u-%u", place->folder, recipe->number, i);
+        err = start_ours(recipe, "net", &options, place, backend, &fds[i]);
+    }
+    return err;
+}
+
+static int open_ours(const struct bench_recipe *recipe, const struct bench_case *one,
+                     const struct bench_place *place, struct bench_backend *backend, int *fds)
+{
+    const struct bench_workload *workload = one->workload;
+    struct bench_command options = {.count = 0};
+
+    if (workload->load == &bench_load_pair)
+        return workload->pattern == BENCH_SWITCH ? open_switch(recipe, one, place, backend, fds)
+                                                 : open_link(recipe, one, place, backend, fds);
+    if (workload->load == &bench_load_blk)
+        store_of_ours(&options, recipe, one, place);
+    if (workload->load == &bench_load_net) {
+        options_of_card(&options, one, 1);
+        bench_command_add(&options, "--port=null");
+    }
+    if (workload->load == &bench_load_vsock) {
+        bench_command_add(&options, "--guest-cid=%u", BENCH_VSOCK_CID);
+        bench_command_add(&options, "--host-path=%s", backend->host_path);
+    }
+    if (workload->load == &bench_load_console)
+        bench_command_add(&options, "--port=none");
+    return start_ours(recipe, workload->load->class_name, &options, place, backend, fds);
 }
 
 /* --- others -------------------------------------------------------------------------------------------------- */
@@ -168,20 +247,21 @@ static int command_of_spdk(struct bench_command *command, const struct bench_rec
     return configure_spdk(path, recipe, one, place);
 }
 
-/* {socket}, {file}, {size}, {queues} of a user's command. */
+/* {socket}, {file}, {size}, {queues}, {host}, {cid} of a user's command. */
 static int expand(char *to, size_t size, const struct bench_recipe *recipe, const struct bench_case *one,
                   const struct bench_place *place, const char *socket)
 {
-    char bytes[24], queues[12];
-    const char *const words[][2] = {{"{socket}", socket},
-                                    {"{file}", file_of(recipe, one, place)},
-                                    {"{size}", bytes},
-                                    {"{queues}", queues}};
+    char bytes[24], queues[12], host[96], cid[12];
+    const char *const words[][2] = {{"{socket}", socket}, {"{file}", file_of(recipe, one, place)},
+                                    {"{size}", bytes},    {"{queues}", queues},
+                                    {"{host}", host},     {"{cid}", cid}};
     const char *text = recipe->what;
     size_t used = 0;
 
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)place->store_bytes);
     snprintf(queues, sizeof(queues), "%u", one->queues);
+    snprintf(host, sizeof(host), "%s/v%u", place->folder, recipe->number);
+    snprintf(cid, sizeof(cid), "%u", BENCH_VSOCK_CID);
     while (*text) {
         const char *piece = NULL;
 
@@ -218,34 +298,71 @@ static int command_of_user(struct bench_command *command, const struct bench_rec
     return err;
 }
 
+/* DPDK's: a port that takes all and drops it, or two that forward to each other, by one busy thread. */
+static void command_of_testpmd(struct bench_command *command, const struct bench_recipe *recipe,
+                               const struct bench_case *one, const struct bench_place *place,
+                               const char *socket)
+{
+    const int cpu = place->backend_cpu < 0 ? 0 : place->backend_cpu;
+
+    bench_command_add(command, "%s", recipe->what);
+    bench_command_add(command, "--no-huge");
+    bench_command_add(command, "-m");
+    bench_command_add(command, "512");
+    bench_command_add(command, "--no-pci");
+    bench_command_add(command, "--no-telemetry");
+    bench_command_add(command, "--file-prefix=bulkhead-bench-%d", (int)getpid());
+    bench_command_add(command, "--lcores=(0,1)@%d", cpu);
+    for (unsigned i = 0; i < one->workload->load->links; i++)
+        bench_command_add(command, "--vdev=net_vhost%u,iface=%s%u,queues=1", i, socket, i);
+    bench_command_add(command, "--");
+    bench_command_add(command, "--nb-cores=1");
+    bench_command_add(command, "--forward-mode=%s", one->workload->load->links == 2 ? "io" : "rxonly");
+    bench_command_add(command, "--no-lsc-interrupt");
+    bench_command_add(command, "--total-num-mbufs=16384");
+    bench_command_add(command, "--stats-period=3600"); /* without a terminal it ends at once otherwise */
+}
+
+static int command_of(struct bench_command *command, const struct bench_recipe *recipe,
+                      const struct bench_case *one, const struct bench_place *place, char *socket,
+                      size_t size)
+{
+    if (recipe->kind != BENCH_COMMAND)
+        under_callgrind(command, place);
+    if (recipe->kind == BENCH_SPDK)
+        return command_of_spdk(command, recipe, one, place, socket, size);
+    if (recipe->kind == BENCH_COMMAND)
+        return command_of_user(command, recipe, one, place, socket);
+    if (recipe->kind == BENCH_QSD)
+        command_of_qsd(command, recipe, one, place, socket);
+    else
+        command_of_testpmd(command, recipe, one, place, socket);
+    return BH_OK;
+}
+
 static int open_other(const struct bench_recipe *recipe, const struct bench_case *one,
                       const struct bench_place *place, struct bench_backend *backend, int *fds, char *why,
                       size_t why_size)
 {
-    struct bench_command command = {.fd = -1};
-    char socket[108];
-    int err = BH_OK;
+    struct bench_command command = {.count = 0};
+    char socket[108], path[112];
+    int err;
 
     snprintf(socket, sizeof(socket), "%s/peer", place->folder);
-    if (recipe->kind != BENCH_COMMAND)
-        under_callgrind(&command, place);
-    if (recipe->kind == BENCH_QSD)
-        command_of_qsd(&command, recipe, one, place, socket);
-    else if (recipe->kind == BENCH_SPDK)
-        err = command_of_spdk(&command, recipe, one, place, socket, sizeof(socket));
-    else
-        err = command_of_user(&command, recipe, one, place, socket);
+    err = command_of(&command, recipe, one, place, socket, sizeof(socket));
     (void)unlink(socket);
     if (!err)
         err = bench_backend_start(backend, &command, place->backend_cpu);
-    if (err)
-        return err;
-    fds[0] = bench_backend_connect(backend, socket);
-    (void)unlink(socket); /* the next one may want the same name */
-    if (fds[0] >= 0)
-        return BH_OK;
-    snprintf(why, why_size, "it does not listen: %s", strerror(errno));
-    return BH_ERR_CLOSED;
+    for (unsigned i = 0; i < one->workload->load->links && !err; i++) {
+        snprintf(path, sizeof(path), recipe->kind == BENCH_TESTPMD ? "%s%u" : "%s", socket, i);
+        fds[i] = bench_backend_connect(backend, path);
+        (void)unlink(path); /* the next one may want the same name */
+        if (fds[i] >= 0)
+            continue;
+        snprintf(why, why_size, "it does not listen: %s; ", strerror(errno));
+        err = BH_ERR_CLOSED;
+    }
+    return err;
 }
 
 static int open_socket(const struct bench_recipe *recipe, struct bench_backend *backend, int *fds, char *why,
@@ -267,6 +384,8 @@ int bench_recipe_open(const struct bench_recipe *recipe, const struct bench_case
     why[0] = '\0';
     if (err)
         return err;
+    if (one->workload->load == &bench_load_vsock)
+        snprintf(backend->host_path, sizeof(backend->host_path), "%s/v%u", place->folder, recipe->number);
     if (recipe->kind == BENCH_OURS)
         err = open_ours(recipe, one, place, backend, fds);
     else if (recipe->kind == BENCH_SOCKET)

@@ -38,7 +38,10 @@ struct bench_place {
     const char *callgrind; /* the back-end is counted by valgrind, into this file; NULL: it runs as it is */
 };
 
-/* Can it serve the case at all? If not, `why` (static) says so. */
+/*
+ * Can it serve the case at all? If not, `why` (static) says so; NULL: its devices are of another class, and it has no
+ * business there.
+ */
 bool bench_recipe_serves(const struct bench_recipe *recipe, const struct bench_case *one, const char **why);
 
 /*

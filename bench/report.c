@@ -43,15 +43,20 @@ static void size_text(uint32_t bytes, char *text, size_t size)
 
 void bench_case_text(const struct bench_case *one, char *text, size_t size)
 {
-    char block[24], queues[24] = "";
+    char block[24] = "", queues[24] = "";
 
-    size_text(one->block, block, sizeof(block));
+    if (one->workload->anew) {
+        snprintf(text, size, "one queue, once it has served 64 requests");
+        return;
+    }
+    if (one->block > 1) /* connections move nothing */
+        size_text(one->block, block, sizeof(block));
     if (one->queues > 1)
         snprintf(queues, sizeof(queues), ", %u queues", one->queues);
-    snprintf(text, size, "%s%s%s, depth %u%s, %s, %s",
+    snprintf(text, size, "%s%s%s%sdepth %u%s, %s, %s",
              one->store == BENCH_STORE_NONE ? "" : bench_store_words[one->store],
-             one->store == BENCH_STORE_NONE ? "" : " store, ", block, one->depth, queues,
-             one->packed ? "packed" : "split", one->polling ? "polls" : "sleeps");
+             one->store == BENCH_STORE_NONE ? "" : " store, ", block, block[0] ? ", " : "", one->depth,
+             queues, one->packed ? "packed" : "split", one->polling ? "polls" : "sleeps");
 }
 
 void bench_number_text(enum bench_metric metric, double value, char *text, size_t size)
@@ -178,7 +183,8 @@ void bench_print_contest(FILE *file, const struct bench_contest *contest)
     }
     fprintf(file, "   spread\n");
     for (size_t i = 0; i < contest->count; i++)
-        print_result(file, contest, &contest->result[i]);
+        if (!contest->result[i].absent)
+            print_result(file, contest, &contest->result[i]);
     bench_verdict_text(contest, text, sizeof(text));
     if (text[0])
         fprintf(file, "  %s\n", text);

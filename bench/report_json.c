@@ -43,7 +43,8 @@ static json_t *contest_of(const struct bench_contest *contest)
     json_t *results = json_array(), *all;
 
     for (size_t i = 0; i < contest->count; i++)
-        json_array_append_new(results, result_of(&contest->result[i]));
+        if (!contest->result[i].absent)
+            json_array_append_new(results, result_of(&contest->result[i]));
     all = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:o}", "workload", one->workload->name, "store",
                     bench_store_words[one->store], "ring", one->packed ? "packed" : "split", "wait",
                     one->polling ? "poll" : "sleep", "depth", (int)one->depth, "queues", (int)one->queues,

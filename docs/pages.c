@@ -8,6 +8,7 @@
  *     bulkhead-pages man-conform      bulkhead-conform.1
  *     bulkhead-pages completion       the bash completion of bulkhead, of every bulkhead-CLASS and of bulkhead-switch
  */
+#include "bench/options.h"
 #include "cli/plan_classes.h"
 #include "cli/verb.h"
 #include "devices/net/switch_options.h"
@@ -266,7 +267,7 @@ static void completion(void)
     printf("    verbs) echo \"");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
         printf("%s ", (*verb)->name);
-    printf("--help --version\";;\n    classes) echo \"");
+    printf("--help --version\";;\n    workloads) echo \"%s\";;\n    classes) echo \"", bench_names);
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
             printf("%s ", class->name);
@@ -290,6 +291,7 @@ static void completion(void)
         "        check | plan | up) COMPREPLY=($(compgen -f -X '!*.dt[sb]' -- \"$word\") $(compgen -d -- "
         "\"$word\")); return;;\n"
         "        console | logs | restart | stat) words=$(_bulkhead_words names);;\n"
+        "        bench) words=$(_bulkhead_words workloads);;\n"
         "        help) words=$(_bulkhead_words verbs);;\n"
         "        *) if ((COMP_CWORD == 2)); then words=$(_bulkhead_words \"$verb-verbs\")\n"
         "           elif ((COMP_CWORD == 3)); then words=$(_bulkhead_words names); fi;;\n"

@@ -36,6 +36,8 @@ expect bulkhead st -- stat
 expect bulkhead blk res -- resize
 expect bulkhead blk resize linux-a.disk --sh -- --shrink
 expect bulkhead stat --wa -- --watch
+expect bulkhead bench blk-m -- blk-mixed
+expect bulkhead bench rng --dep -- --depth=
 expect bulkhead conform --host -- --host-path=
 expect bulkhead conform --class = vs -- vsock
 expect bulkhead-net --soc -- --socket-path=
