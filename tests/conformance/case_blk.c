@@ -36,9 +36,9 @@ static struct virtio_blk_config config_of(struct conf *conf)
 {
     struct virtio_blk_config config = {{0}};
 
-    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, CONFIG_ALWAYS), BH_OK);
+    conf_config_read(conf, 0, &config, CONFIG_ALWAYS);
     if (bh_features_has(&conf->features, VIRTIO_BLK_F_SECURE_ERASE))
-        CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, VIRTIO_BLK_CONFIG_SIZE), BH_OK);
+        conf_config_read(conf, 0, &config, VIRTIO_BLK_CONFIG_SIZE);
     return config;
 }
 
@@ -467,6 +467,7 @@ const struct conf_class conf_blk = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 3,
+    .queues = 1,
     .config_bytes = CONFIG_ALWAYS,
     .cases = cases,
 };

@@ -122,10 +122,7 @@ static uint32_t multiport_up(struct conf *conf)
     conf_up(conf, 16, &extra);
     if (conf->queue_count <= CTRL_TX)
         conf_skip(conf, "the transport has no control queues");
-    CONF_SAME(conf,
-              conf->side->ops->config_read(conf->side, offsetof(struct virtio_console_config, max_nr_ports),
-                                           &ports, sizeof(ports)),
-              BH_OK);
+    conf_config_read(conf, offsetof(struct virtio_console_config, max_nr_ports), &ports, sizeof(ports));
     CONF_CHECK(conf, bh_le32_get(ports) >= 1);
     return bh_le32_get(ports);
 }
@@ -258,6 +255,7 @@ const struct conf_class conf_console = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 1,
+    .queues = 2,
     .config_bytes = sizeof(struct virtio_console_config),
     .ping_queue = TX,
     .cases = cases,

@@ -182,7 +182,7 @@ static void commands_are_answered(struct conf *conf)
     CONF_SAME(conf, command(conf, queue, unknown, sizeof(unknown), 1), VIRTIO_NET_ERR);
     CONF_SAME(conf, command(conf, queue, pairs, sizeof(pairs), 2), VIRTIO_NET_ERR);
     CONF_SAME(conf, command(conf, queue, address, sizeof(address), 5), VIRTIO_NET_OK);
-    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, sizeof(config)), BH_OK);
+    conf_config_read(conf, 0, &config, sizeof(config));
     CONF_CHECK(conf, memcmp(config.mac, address + 2, 6) ==
                          0); /* before the command was used [virtio-1.4 5.1.9.5.2.1] */
 }
@@ -192,7 +192,7 @@ static void config_is_consistent(struct conf *conf)
     struct virtio_net_config config = {{0}};
 
     conf_up(conf, 16, &class_features);
-    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, sizeof(config)), BH_OK);
+    conf_config_read(conf, 0, &config, sizeof(config));
     if (bh_features_has(&conf->features, VIRTIO_NET_F_MAC))
         CONF_SAME(conf, config.mac[0] & 1, 0); /* a station's, not a group's */
     if (bh_features_has(&conf->features, VIRTIO_NET_F_MTU))
@@ -241,6 +241,7 @@ const struct conf_class conf_net = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 1,
+    .queues = 2,
     .config_bytes = 8, /* the fields of MAC and STATUS */
     .ping_queue = TX,
     .cases = cases,

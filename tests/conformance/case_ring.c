@@ -44,9 +44,13 @@ static void a_stopped_queue_goes_on_where_it_was(struct conf *conf)
     }
 }
 
-/* Lay whatever the queue takes and reset at once: no answer is due, but the device must come back. */
+/*
+ * Lay whatever the queue takes and reset at once: no answer is due, but the device must come back. What is laid is a
+ * disk's requests; a stranger of another class may take offence at it.
+ */
 static void reset_under_load(struct conf *conf)
 {
+    conf->may_close = conf->class != &conf_blk;
     for (unsigned round = 0; round < 5; round++) {
         conf_up(conf, 64, NULL);
         for (unsigned i = 0; i < conf->queue_count; i++) {

@@ -129,5 +129,6 @@ const struct conf_class conf_rng = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 1,
+    .queues = 1,
     .cases = cases,
 };

@@ -38,7 +38,7 @@ static uint64_t guest_cid(struct conf *conf)
 {
     struct virtio_vsock_config config = {{0}};
 
-    CONF_SAME(conf, conf->side->ops->config_read(conf->side, 0, &config, sizeof(config)), BH_OK);
+    conf_config_read(conf, 0, &config, sizeof(config));
     return bh_le64_get(config.guest_cid);
 }
 
@@ -469,6 +469,7 @@ const struct conf_class conf_vsock = {
     .arguments = arguments,
     .ping = ping,
     .ping_descs = 1,
+    .queues = 3,
     .config_bytes = sizeof(struct virtio_vsock_config),
     .ping_queue = TX,
     .cases = cases,

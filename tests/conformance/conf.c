@@ -74,6 +74,15 @@ void conf_reset(struct conf *conf)
     bh_drv_guest_rewind(&conf->guest, 0);
 }
 
+void conf_config_read(struct conf *conf, uint32_t offset, void *to, uint32_t len)
+{
+    const int err = conf->side->ops->config_read(conf->side, offset, to, len);
+
+    if (err == BH_ERR_UNSUPPORTED)
+        conf_skip(conf, "the transport carries no config space");
+    CONF_SAME(conf, err, BH_OK);
+}
+
 void *conf_alloc(struct conf *conf, size_t size)
 {
     void *bytes = bh_drv_guest_alloc(&conf->guest, size, 16, NULL);

@@ -67,6 +67,7 @@ struct conf_plan {
     const char *scratch;    /* a file that an option of the class names; NULL: none */
     const char *connect;    /* vhost-user: where a device process listens; NULL: `program` is started */
     const char *host_path;  /* vsock: the host's side; NULL: not known */
+    unsigned queue_min;     /* what a class has at least, where the transport does not tell */
     int reconnect_ms;       /* how long the process may take to listen again */
     const char *program;    /* the device program to be executed; vhost-user only */
     bool in_band;           /* kicks and calls are messages; vhost-user only */
@@ -104,6 +105,7 @@ struct conf_class {
     void (*ping)(struct conf *conf); /* one good request from end to end */
     uint16_t ping_descs;             /* descriptors that it takes without indirect tables */
     unsigned ping_queue;
+    unsigned queues; /* it has at least */
     uint32_t
         config_bytes; /* what a driver may read of config space, at most CONF_CONFIG_MAX; 0: there is none */
     const struct conf_case *cases; /* ends with a NULL name */
@@ -131,6 +133,9 @@ void conf_negotiate(struct conf *conf, const struct bh_features *extra);
 void conf_start_queues(struct conf *conf, uint16_t queue_size);
 /* Reset, forget the queues. */
 void conf_reset(struct conf *conf);
+
+/* The device's config space; the case is skipped where the transport does not carry it. */
+void conf_config_read(struct conf *conf, uint32_t offset, void *to, uint32_t len);
 
 /* Guest memory for buffers, gone with conf_recycle. */
 void *conf_alloc(struct conf *conf, size_t size);

@@ -237,6 +237,7 @@ static int choose(struct run *run)
         return BH_ERR_INVAL;
     }
     run->plan.hosted = run->class->hosted;
+    run->plan.queue_min = run->class->queues;
     run->plan.connect = options->socket_path;
     run->plan.host_path = options->host_path;
     run->plan.program = options->program;

@@ -271,6 +271,9 @@ int conf_open_vhost(const struct conf_plan *plan, struct bh_drv_guest *guest, st
         errno = why;
         return err;
     }
+    if (v->front.queue_count < plan->queue_min)
+        v->front.queue_count =
+            plan->queue_min; /* without MQ a front-end knows [vhost-user, "Multiple queue support"] */
     v->side = (struct conf_side){.ops = &vhost_side_ops, .guest = guest, .queue_count = v->front.queue_count};
     *side = &v->side;
     return BH_OK;
