@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hostile front-end on a random walk: everything that one can write, in an order that a seed decides. walk.c starts
- * the device process and judges it; walk_steps.c is the front-end; walk_good.c is a good one, to see whether the process
- * still serves.
+ * the device process and judges it; walk_steps.c and walk_rings.c are the front-end; walk_good.c is a good one, to see
+ * whether the process still serves.
  *
  * Threading: one thread.   Ownership: none is handed over.   May block: up to ANSWER_MS.
  */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The socket device's host side: programs that connect to guests and are connected to, siblings, what is kept for
- * readers that are slow, and what is left of it all afterwards.
+ * The socket device's host side: programs that connect to the guest and are connected to, what is kept for readers that
+ * are slow, and what is left of it all afterwards. test_vsock_siblings.c has guests that talk to one another.
  */
 #include "devices/vsock/hello.h"
-#include "devices/vsock/port_host.h"
-#include "tests/unit/vsock_rig.h"
+#include "tests/unit/vsock_host_bed.h"
 
-#include <bulkhead/impl/unix_socket.h>
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -19,158 +17,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define HOST  VIRTIO_VSOCK_CID_HOST
-#define BOTH  VIRTIO_VSOCK_SHUTDOWN_BOTH
-#define GUEST 1024u /* a port of the guest's */
-#define CONNS 16u
-
-struct bed {
-    char dir[64];
-    char paths[2][80];
-    struct bh_loop *loop;
-    struct bh_diag_sink sink;
-    struct bh_vsock_port *ports[2];
-    struct bh_vsock_host_counters counters[2];
-    struct vsock_rig rigs[2];
-    bool paired;
-    unsigned count;
-};
-
-static void ignore(struct bh_diag_sink *sink, const struct bh_diag *diag)
-{
-}
-
-static const char *path_in(const struct bed *bed, const char *name)
-{
-    static char path[128];
-    snprintf(path, sizeof(path), "%s/%s", bed->dir, name);
-    return path;
-}
-
-/* One guest with CID 3 and, when it has peers, a second with CID 4. */
-static struct bed *bed_new(unsigned count, bool allowed)
-{
-    static const uint32_t peers[2] = {4, 3};
-    struct bed *bed = calloc(1, sizeof(*bed));
-
-    assert_non_null(bed);
-    snprintf(bed->dir, sizeof(bed->dir), "/tmp/test-vsock-XXXXXX");
-    assert_non_null(mkdtemp(bed->dir));
-    bed->sink.emit = ignore;
-    bed->count = count;
-    bed->paired = allowed;
-    assert_int_equal(bh_loop_create(&bed->loop), BH_OK);
-    for (unsigned i = 0; i < count; i++) {
-        snprintf(bed->paths[i], sizeof(bed->paths[i]), "%s/%u", bed->dir, i);
-        const struct bh_vsock_host_setup setup = {.path = bed->paths[i],
-                                                  .seqpacket = true,
-                                                  .sibling_dir = bed->dir,
-                                                  .peers = &peers[i],
-                                                  .peer_count = allowed ? 1 : 0,
-                                                  .guest_cid = 3 + i,
-                                                  .conn_max = CONNS,
-                                                  .counters = &bed->counters[i]};
-        assert_int_equal(bh_vsock_port_host_create(bed->loop, &setup, &bed->sink, &bed->ports[i]), BH_OK);
-        vsock_rig_open(&bed->rigs[i], bed->ports[i], 3 + i, CONNS, 0);
-        vsock_rig_give(&bed->rigs[i], RIG_BUFFERS);
-    }
-    return bed;
-}
-
-static void bed_free(struct bed *bed)
-{
-    for (unsigned i = 0; i < bed->count; i++) {
-        vsock_rig_close(&bed->rigs[i]);
-        bh_vsock_port_host_destroy(bed->ports[i]);
-    }
-    bh_loop_destroy(bed->loop);
-    if (bed->paired)
-        assert_int_equal(rmdir(path_in(bed, "3-4")), 0); /* both their sockets are gone */
-    assert_int_equal(rmdir(bed->dir), 0);                /* nothing is left in it */
-    free(bed);
-}
-
-static void turn(struct bed *bed)
-{
-    for (unsigned round = 0; round < 10; round++) {
-        assert_true(bh_loop_step(bed->loop, 0) >= 0);
-        for (unsigned i = 0; i < bed->count; i++)
-            vsock_rig_run(&bed->rigs[i]);
-    }
-}
-
-static int client(struct bed *bed, const char *name, int type)
-{
-    int fd = bh_unix_connect(path_in(bed, name), type | SOCK_NONBLOCK);
-    assert_true(fd >= 0);
-    return fd;
-}
-
-/* Of connections, now. */
-static uint32_t socket_count(const struct bed *bed)
-{
-    return BH_CONTAINER(bed->ports[0], struct bh_vsock_host, port)->call_count;
-}
-
-static int listen_at(struct bed *bed, const char *name)
-{
-    return bh_unix_listen(path_in(bed, name), SOCK_STREAM | SOCK_NONBLOCK, 4, 0);
-}
-
-static void say(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-/* What is there to read: text, "" at the end, NULL for nothing. */
-static const char *hear(int fd)
-{
-    static char text[4096];
-    ssize_t got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
-
-    if (got < 0 && errno != ECONNRESET) /* what it did not read is lost */
-        return NULL;
-    text[got > 0 ? got : 0] = 0;
-    return text;
-}
-
-static struct virtio_vsock_hdr header(struct bed *bed, unsigned rig, enum virtio_vsock_op op, uint32_t port,
-                                      uint32_t peer_cid, uint32_t peer_port, uint16_t type)
-{
-    struct virtio_vsock_hdr hdr = vsock_rig_hdr(&bed->rigs[rig], op, port, peer_cid, peer_port);
-    hdr.type = bh_le16_of(type);
-    return hdr;
-}
-
-static void guest_says(struct bed *bed, unsigned rig, struct virtio_vsock_hdr hdr, enum virtio_vsock_op op,
-                       const char *text)
-{
-    hdr.op = bh_le16_of((uint16_t)op);
-    vsock_rig_send(&bed->rigs[rig], &hdr, text, (uint32_t)strlen(text));
-    turn(bed);
-}
-
-/* A program of the host asks for GUEST, and the guest takes it. */
-static int host_connects(struct bed *bed, const char *hello, int type, struct virtio_vsock_hdr *hdr)
-{
-    int fd = client(bed, type == SOCK_STREAM ? "0" : "0.seqpacket", type);
-
-    say(fd, hello);
-    turn(bed);
-    struct vsock_packet request = vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_REQUEST);
-    assert_int_equal(request.guest_port, GUEST);
-    assert_int_equal(request.peer_cid, HOST);
-    *hdr = header(bed, 0, VIRTIO_VSOCK_OP_RESPONSE, GUEST, HOST, request.peer_port,
-                  type == SOCK_STREAM ? VIRTIO_VSOCK_TYPE_STREAM : VIRTIO_VSOCK_TYPE_SEQPACKET);
-    guest_says(bed, 0, *hdr, VIRTIO_VSOCK_OP_RESPONSE, "");
-    char answer[40];
-    snprintf(answer, sizeof(answer), "OK %u\n", request.peer_port);
-    assert_string_equal(hear(fd), answer);
-    return fd;
-}
-
-/* --- */
 
 static void program_of_the_host_reaches_the_guest(void **state)
 {
@@ -472,129 +318,6 @@ static void messages_wait_for_a_slow_reader(void **state)
     bed_free(bed);
 }
 
-static void sibling_guests_talk(void **state)
-{
-    for (uint16_t type = VIRTIO_VSOCK_TYPE_STREAM; type <= VIRTIO_VSOCK_TYPE_SEQPACKET; type++) {
-        struct bed *bed = bed_new(2, true);
-        struct virtio_vsock_hdr a = header(bed, 0, VIRTIO_VSOCK_OP_REQUEST, 700, 4, 800, type);
-        struct virtio_vsock_hdr b = header(bed, 1, VIRTIO_VSOCK_OP_RESPONSE, 800, 3, 700, type);
-
-        guest_says(bed, 0, a, VIRTIO_VSOCK_OP_REQUEST, "");
-        struct vsock_packet packet = vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_REQUEST);
-        assert_true(packet.peer_cid == 3 && packet.peer_port == 700 && packet.guest_port == 800);
-        assert_int_equal(bh_le16_get(packet.hdr.type), type);
-        assert_false(vsock_rig_next(&bed->rigs[0], &packet)); /* the other guest has not said yes */
-        guest_says(bed, 1, b, VIRTIO_VSOCK_OP_RESPONSE, "");
-        vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RESPONSE);
-        a.flags = bh_le32_of(VIRTIO_VSOCK_SEQ_EOM | VIRTIO_VSOCK_SEQ_EOR);
-        guest_says(bed, 0, a, VIRTIO_VSOCK_OP_RW, "there");
-        packet = vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_RW);
-        assert_memory_equal(packet.data, "there", 5);
-        assert_int_equal(packet.flags, type == VIRTIO_VSOCK_TYPE_SEQPACKET ? 3 : 0);
-        for (unsigned i = 0; i < 200;
-             i++) /* messages of no bytes cost no credit: the other guest gets none */
-            guest_says(bed, 0, a, VIRTIO_VSOCK_OP_RW, "");
-        assert_false(vsock_rig_next(&bed->rigs[1], &packet));
-        guest_says(bed, 0, a, VIRTIO_VSOCK_OP_RW, "after");
-        packet = vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_RW);
-        assert_memory_equal(packet.data, "after", 5);
-        guest_says(bed, 1, b, VIRTIO_VSOCK_OP_RW, "back"); /* a part of a message */
-        packet = vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RW);
-        assert_memory_equal(packet.data, "back", 4);
-        assert_int_equal(packet.flags, 0);
-        b.flags = bh_le32_of(BOTH);
-        guest_says(bed, 1, b, VIRTIO_VSOCK_OP_SHUTDOWN, "");
-        vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_RST);
-        assert_int_equal(vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_SHUTDOWN).flags, BOTH);
-        bed_free(bed);
-    }
-}
-
-static void sibling_that_refuses_or_is_not_there_is_an_rst(void **state)
-{
-    struct bed *bed = bed_new(2, true);
-    const struct virtio_vsock_hdr a =
-        header(bed, 0, VIRTIO_VSOCK_OP_REQUEST, 700, 4, 800, VIRTIO_VSOCK_TYPE_STREAM);
-    struct virtio_vsock_hdr other = a;
-
-    guest_says(bed, 0, a, VIRTIO_VSOCK_OP_REQUEST, "");
-    vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_REQUEST);
-    guest_says(bed, 1, header(bed, 1, VIRTIO_VSOCK_OP_RST, 800, 3, 700, VIRTIO_VSOCK_TYPE_STREAM),
-               VIRTIO_VSOCK_OP_RST, "");
-    vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RST);
-    other.dst_cid = bh_le64_of(5);
-    guest_says(bed, 0, other, VIRTIO_VSOCK_OP_REQUEST, "");
-    assert_int_equal(vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RST).peer_cid, 5);
-    assert_int_equal(bed->counters[0].not_allowed, 1);
-    bed_free(bed);
-}
-
-static void guests_that_are_no_peers_do_not_meet(void **state)
-{
-    struct bed *bed = bed_new(2, false);
-    struct vsock_packet packet;
-
-    guest_says(bed, 0, header(bed, 0, VIRTIO_VSOCK_OP_REQUEST, 700, 4, 800, VIRTIO_VSOCK_TYPE_STREAM),
-               VIRTIO_VSOCK_OP_REQUEST, "");
-    vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RST);
-    assert_false(vsock_rig_next(&bed->rigs[1], &packet));
-    bed_free(bed);
-}
-
-/* More than the siblings' sockets and our room take: nothing is lost, and frames end where they began. */
-static void sibling_that_reads_slowly_gets_every_message(void **state)
-{
-    struct bed *bed = bed_new(2, true);
-    struct virtio_vsock_hdr a =
-        header(bed, 0, VIRTIO_VSOCK_OP_REQUEST, 700, 4, 800, VIRTIO_VSOCK_TYPE_SEQPACKET);
-    struct virtio_vsock_hdr b =
-        header(bed, 1, VIRTIO_VSOCK_OP_RESPONSE, 800, 3, 700, VIRTIO_VSOCK_TYPE_SEQPACKET);
-    struct vsock_packet packet;
-    uint32_t sent = 0, told = 0, got = 0, next = 0, count = 0;
-
-    guest_says(bed, 0, a, VIRTIO_VSOCK_OP_REQUEST, "");
-    vsock_rig_expect(&bed->rigs[1], VIRTIO_VSOCK_OP_REQUEST);
-    b.buf_alloc = bh_le32_of(150);
-    guest_says(bed, 1, b, VIRTIO_VSOCK_OP_RESPONSE, "");
-    vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_RESPONSE);
-    a.flags = bh_le32_of(VIRTIO_VSOCK_SEQ_EOM);
-    a.op = bh_le16_of(VIRTIO_VSOCK_OP_RW);
-    for (; count < 20000 && RIG_BUF_ALLOC - (sent - told) >= 140; count++) {
-        char text[150];
-        snprintf(text, sizeof(text), "%-*u", (int)(10 + count % 131), count);
-        vsock_rig_send(&bed->rigs[0], &a, text, (uint32_t)strlen(text));
-        sent += (uint32_t)strlen(text);
-        while (vsock_rig_next(&bed->rigs[0], &packet))
-            told = packet.fwd_cnt;
-    }
-    assert_true(sent - told > RIG_BUF_ALLOC - 140);
-    char whole[160];
-    uint32_t whole_len = 0;
-    for (unsigned idle = 0; got < sent && idle < 100; idle++) {
-        turn(bed);
-        while (vsock_rig_next(&bed->rigs[1], &packet)) {
-            if (packet.op != VIRTIO_VSOCK_OP_RW)
-                continue;
-            idle = 0;
-            assert_true(whole_len + packet.len < sizeof(whole));
-            memcpy(whole + whole_len, packet.data, packet.len);
-            whole_len += packet.len;
-            got += packet.len;
-            if (packet.flags & VIRTIO_VSOCK_SEQ_EOM) {
-                whole[whole_len] = 0;
-                assert_int_equal(strtoul(whole, NULL, 10), next);
-                assert_int_equal(whole_len, 10 + next++ % 131);
-                whole_len = 0;
-            }
-        }
-        b.fwd_cnt = bh_le32_of(got);
-        guest_says(bed, 1, b, VIRTIO_VSOCK_OP_CREDIT_UPDATE, "");
-    }
-    assert_int_equal(got, sent);
-    assert_int_equal(next, count);
-    bed_free(bed);
-}
-
 static unsigned open_fds(void)
 {
     unsigned count = 0;
@@ -684,10 +407,6 @@ int main(void)
         cmocka_unit_test(what_a_program_sent_before_it_left_arrives),
         cmocka_unit_test(messages_of_the_host_stay_whole),
         cmocka_unit_test(messages_wait_for_a_slow_reader),
-        cmocka_unit_test(sibling_guests_talk),
-        cmocka_unit_test(sibling_that_refuses_or_is_not_there_is_an_rst),
-        cmocka_unit_test(guests_that_are_no_peers_do_not_meet),
-        cmocka_unit_test(sibling_that_reads_slowly_gets_every_message),
         cmocka_unit_test(connections_leave_nothing_behind),
         cmocka_unit_test(sockets_beyond_the_limit_are_turned_away),
         cmocka_unit_test(path_in_use_is_said_and_a_stale_one_replaced),
