@@ -15,6 +15,7 @@
 #include "programs/device.h"
 #include "tests/conformance/options.h"
 
+#include <bulkhead/impl/exit_status.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,6 +143,18 @@ static void man_bulkhead(void)
     printf(".BR bulkhead\\-switch (1),\n.BR bulkhead\\-conform (1)\n");
 }
 
+/* bulkhead/impl/exit_status.h */
+static void put_device_exits(void)
+{
+    printf(
+        ".SH EXIT STATUS\n"
+        ".TP\n%d\nIt ended as it was told to.\n"
+        ".TP\n%d\nSomething went wrong that may go well the next time.\n"
+        ".TP\n%d\nThe command line is wrong, or contradicts itself.\n"
+        ".TP\n%d\nWhat the options name is not to be had: missing, forbidden, or taken by another program.\n",
+        BH_DEVICE_EXIT_OK, BH_DEVICE_EXIT_FAILED, BH_DEVICE_EXIT_USAGE, BH_DEVICE_EXIT_UNAVAILABLE);
+}
+
 static int man_class(const char *name)
 {
     const struct bh_plan_class *class = bh_plan_classes;
@@ -163,6 +176,7 @@ static int man_class(const char *name)
     put_table(bh_device_process_options);
     printf(".SS Device\n");
     put_table(class->options);
+    put_device_exits();
     printf(".SH SEE ALSO\n.BR bulkhead (1)\n");
     return 0;
 }
@@ -183,6 +197,7 @@ static void man_switch(void)
     printf(".SH PORTS\nA port is written\n.IR KIND : WHERE [,word=value...].\nIts words:\n");
     for (const struct bh_option *word = bh_switch_words; word->name; word++)
         put_option(word, false);
+    put_device_exits();
     printf(".SH SEE ALSO\n.BR bulkhead (1),\n.BR bulkhead\\-net (1)\n");
 }
 

@@ -196,7 +196,7 @@ static _Noreturn void become(const struct conf_plan *plan, int fd)
         argv[i + 2] = plan->arguments[i];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(option, sizeof(option), "--fd=%d", dup(fd)); /* without CLOEXEC */
-    execv(plan->program, argv);
+    execvp(plan->program, argv);
     _exit(127);
 }
 

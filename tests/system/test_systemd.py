@@ -94,6 +94,7 @@ ExecStart={backend_program("blk")} --blk-file={image} --num-queues=2
 FileDescriptorStoreMax=1400
 KillSignal=SIGKILL
 Restart=on-failure
+RestartPreventExitStatus=2 5
 RestartSec=0
 StandardOutput=append:{folder}/blk.log
 StandardError=append:{folder}/blk.log

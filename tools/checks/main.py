@@ -9,7 +9,7 @@ from steps import STEPS
 
 
 def main():
-    listing = "\n".join(f"  {step.name:11}{step.help}{' (only with --full)' if step.full else ''}" for step in STEPS)
+    listing = "\n".join(f"  {step.name:13}{step.help}{' (only with --full)' if step.full else ''}" for step in STEPS)
     parser = argparse.ArgumentParser(prog="./check", description=__doc__, epilog=f"steps:\n{listing}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("steps", nargs="*", metavar="STEP", help="run only these (default: all that are not long)")
