@@ -151,7 +151,7 @@ static CHAIN_INLINE bool quick_take(const struct bh_mem_near *near, struct quick
     if (!near_holds(near, k->d.addr, quick_len(k), &offset))
         return false;
     if (found != expected) {
-        if (BH_UNLIKELY(found != expected + VIRTQ_DESC_F_WRITE))
+        if (BH_UNLIKELY(found != (expected | VIRTQ_DESC_F_WRITE))) /* a sum would carry into INDIRECT */
             return false;
         quick_writable_from_here(k);
     }

@@ -171,6 +171,27 @@ static void split_table_links_outside_or_in_a_circle_are_refused(void **state)
     }
 }
 
+/* WRITE and WRITE are not INDIRECT: wherever in the table it stands, and whatever stands before. */
+static void table_in_a_split_table_is_refused_at_each_place(void **state)
+{
+    struct buf bufs[4];
+
+    for (unsigned at = 0; at < 4; at++) {
+        for (unsigned writable_from = 0; writable_from <= at; writable_from++) {
+            for (unsigned i = 0; i < 4; i++)
+                bufs[i] = (struct buf){GUEST_DATA + 64ull * i, 16, i < writable_from ? 0 : W};
+            bufs[at].flags = VIRTQ_DESC_F_INDIRECT;
+            open_ring(INDIRECT, 8, 16);
+            ring_add(&r, (struct buf[]){{GUEST_DATA, 4, 0}}, 1); /* the region is the one hit last */
+            ring_write_table(&r, bufs, 4, GUEST_DATA + 0x8000);
+            ring_add(&r, (struct buf[]){{GUEST_DATA + 0x8000, 64, IN}}, 1);
+            pop_one(&r);
+            expect_broken(&r, BH_BROKEN_INDIRECT);
+            ring_close(&r);
+        }
+    }
+}
+
 static void packed_ring_made_available_behind_our_back_is_refused(void **state)
 {
     struct pvirtq_desc *ring;
@@ -537,6 +558,7 @@ int main(void)
         cmocka_unit_test(chain_of_four_gibibytes_is_refused),
         cmocka_unit_test(split_heads_and_links_outside_the_table_are_refused),
         cmocka_unit_test(split_table_links_outside_or_in_a_circle_are_refused),
+        cmocka_unit_test(table_in_a_split_table_is_refused_at_each_place),
         cmocka_unit_test(packed_ring_made_available_behind_our_back_is_refused),
         cmocka_unit_test(packed_buffer_id_is_handed_back_as_it_came),
         cmocka_unit_test(split_ring_is_never_written_by_the_device),
