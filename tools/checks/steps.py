@@ -179,13 +179,15 @@ WALKS = {"rng": (), "console": ("--port=none",), "blk": ("--ram-size=1M", "--num
 def walk(log):
     """A hostile front-end's random walk, 10 minutes a class, against the sanitized programs."""
     results, folder = Results(), WORK / "sanitize"
+    # What is freed is kept by the sanitizer, 256 MiB of it by itself, and the walk watches a process's memory.
+    environment = {**SANITIZED, "ASAN_OPTIONS": SANITIZED["ASAN_OPTIONS"] + ":quarantine_size_mb=16"}
     seconds = int(os.environ.get("BULKHEAD_FUZZ_SECONDS", "600"))
     for name, options in WALKS.items():
         program = folder / "programs" / f"bulkhead-{name}"
         if not program.exists():
             continue
         status = log.run(folder / "tests" / "fault" / "walk", seconds, name, program, "--features=+access_platform", *options,
-                         limit=seconds + 120, environment=SANITIZED, check=False)
+                         limit=seconds + 120, environment=environment, check=False)
         if status == 0:
             results.passed.append(f"walk.{name}")
         else:
