@@ -214,7 +214,7 @@ int bh_sandbox_enter(const struct bh_sandbox *sandbox, struct bh_diag_sink *sink
     int death_signal = 0;
     if (BH_SANDBOX_INSTRUMENTED) {
         bh_note(sink, "no sandbox: built with sanitizers or for coverage, whose run-time needs the host");
-        return sandbox->required ? BH_ERR_IO : BH_OK;
+        return sandbox->required ? BH_ERR_UNSUPPORTED : BH_OK;
     }
     (void)prctl(PR_GET_PDEATHSIG, &death_signal);
     if (!leave_namespaces(sandbox->network))
@@ -238,7 +238,7 @@ int bh_sandbox_enter(const struct bh_sandbox *sandbox, struct bh_diag_sink *sink
     if (*refused.text && sandbox->required) {
         bh_error(sink, NULL, "--sandbox=on serves without it; see docs/sandbox.md", "the host refused %s",
                  refused.text);
-        return BH_ERR_IO;
+        return BH_ERR_UNSUPPORTED;
     }
     if (*refused.text)
         bh_warn(sink, NULL, "the rest of the sandbox stands; see docs/sandbox.md", "the host refused %s",

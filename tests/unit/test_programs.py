@@ -5,6 +5,7 @@ over listening or connected, capabilities, readiness, SIGTERM, and one clear mes
 
 Usage: test_programs.py BULKHEAD-CLASS...
 """
+import contextlib
 import fcntl
 import json
 import os
@@ -158,6 +159,20 @@ class Program(unittest.TestCase):
             features_of(ours)
             ours.close()
             self.ends(process, 0)
+
+    def test_a_sandbox_that_is_required_is_there_or_nobody_is_served(self):
+        for program in PROGRAMS:
+            process = self.start(program, f"--socket-path={self.path}", "--sandbox=required")
+            served = False
+            while not served and process.poll() is None:
+                self.manager.settimeout(0.1)
+                with contextlib.suppress(TimeoutError):
+                    self.wait_for("READY=1")
+                    served = True
+            self.manager.settimeout(WAIT)
+            process.terminate()
+            said = self.ends(process, 0 if served else 5)
+            self.assertEqual("the host refused" in said or "no sandbox" in said, not served, said)
 
     def test_a_client_of_a_front_end_asks_until_it_listens_and_comes_again(self):
         for program in PROGRAMS:

@@ -49,7 +49,8 @@ void bh_sandbox_folder(struct bh_sandbox *sandbox, const char *path);
 
 /*
  * Give everything up. What the host refuses is said on `sink` as one warning; where all is required it is an error.
- * BH_ERR_IO: the process is in a state between the two and must end; it was said.
+ * BH_ERR_UNSUPPORTED: that; BH_ERR_IO: something else. Either way the process is in a state between the two and must
+ * end, and it was said.
  */
 int bh_sandbox_enter(const struct bh_sandbox *sandbox, struct bh_diag_sink *sink) BH_MUST_USE;
 
