@@ -345,11 +345,12 @@ static int serve(struct process *process, struct sockets *sockets)
         return BH_DEVICE_EXIT_FAILED;
     }
     err = enter_sandbox(process, sockets);
-    if (err)
-        return bh_device_exit_of(err);
     process->witness.first[0] = '\0';
     process->witness.listens = false;
-    (void)bh_notify("READY=1");
+    if (err)
+        end(process); /* what was made is given back; nothing of a front-end's is read */
+    else
+        (void)bh_notify("READY=1");
     status = bh_loop_run(process->loop);
     bh_loop_timer_cancel(&process->patience);
     bh_loop_signal_remove(&process->term);
@@ -358,7 +359,7 @@ static int serve(struct process *process, struct sockets *sockets)
     process->subject.server = NULL;
     if (status == BH_DEVICE_EXIT_OK)
         bh_vhost_user_destroy(process->server);
-    return status;
+    return err && status == BH_DEVICE_EXIT_OK ? bh_device_exit_of(err) : status;
 }
 
 static int run(struct process *process)
