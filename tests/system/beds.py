@@ -39,6 +39,27 @@ def cached_qemu():
 QEMUS = {"qemu-7.2": system_qemu, "qemu-11": cached_qemu}
 
 
+def need_qemu(version):
+    qemu = QEMUS[version]()
+    if qemu is None:
+        pytest.skip(f"{version} is not installed")
+    return qemu
+
+
+def connect_soon(path, patience=5):
+    """A connection to a Unix socket that somebody is about to listen on."""
+    deadline = time.monotonic() + patience
+    while True:
+        peer = socket.socket(socket.AF_UNIX)
+        try:
+            peer.connect(str(path))
+            return peer
+        except OSError:
+            peer.close()
+            assert time.monotonic() < deadline, f"nobody listens on {path}"
+            time.sleep(0.05)
+
+
 def matrix(versions, in_short=()):
     """(version, ring, features) for every front-end, ring layout and feature set; all but `in_short` are long."""
     return [pytest.param(version, ring, features,

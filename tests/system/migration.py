@@ -11,6 +11,8 @@ import struct
 import threading
 import time
 
+from beds import connect_soon
+
 SET_FEATURES, SET_PROTOCOL_FEATURES, IOTLB_MSG, SET_DEVICE_STATE_FD, CHECK_DEVICE_STATE = 2, 16, 22, 42, 43
 GPA_ADDRESSES = 21
 LOG_ALL = 1 << 26
@@ -20,16 +22,7 @@ class Monitor:
     """QEMU's QMP on a Unix socket."""
 
     def __init__(self, path, patience=20):
-        deadline = time.monotonic() + patience
-        while True:
-            self.socket = socket.socket(socket.AF_UNIX)
-            try:
-                self.socket.connect(str(path))
-                break
-            except OSError:
-                self.socket.close()
-                assert time.monotonic() < deadline, f"no monitor at {path}"
-                time.sleep(0.05)
+        self.socket = connect_soon(path, patience)
         self.socket.settimeout(20)
         self.lines = self.socket.makefile("r")
         json.loads(self.lines.readline())

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from bedlib import pieces
 from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, Programs, accepted, features_option, machine,
-                  matrix, run_qemu, run_uml, vhost_user)
+                  matrix, need_qemu, run_qemu, run_uml, vhost_user)
 
 MIB = 1 << 20
 
@@ -70,9 +70,7 @@ def test_two_guests_use_an_image_one_after_the_other(programs, backend, image, f
 
 @pytest.mark.parametrize("version,ring,features", matrix(QEMUS, (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))))
 def test_linux_under_qemu(programs, backend, image, version, ring, features):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     disk = backend("blk", f"--blk-file={image}", *features_option(*FEATURES[features][0]))
     device = vhost_user("blk", disk.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "blk", device)

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from beds import BUILD, QEMUS, UML_FEATURES, run_qemu, run_uml, vhost_user
+from beds import BUILD, UML_FEATURES, need_qemu, run_qemu, run_uml, vhost_user
 from systems import EARLY, Runs, description, domain
 
 MIB = 1 << 20
@@ -32,9 +32,7 @@ def ask(path, op):
 
 @pytest.mark.parametrize("version,ring", [("qemu-11", "packed"), pytest.param("qemu-7.2", "split", marks=pytest.mark.full)])
 def test_linux_sees_its_disk_change(programs, backend, folder, version, ring):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     image, control = folder / "disk.img", folder / "ctl"
     with open(image, "wb") as file:
         file.truncate(64 * MIB)

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our console backend, judged by Linux's driver: both directions, and much text at once without a byte lost."""
-import socket
 import threading
-import time
 
 import pytest
-from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, features_option, matrix,
-                  run_qemu, run_uml, vhost_user)
+from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, connect_soon,
+                  features_option, matrix, run_qemu, run_uml, vhost_user)
 
 TEXT = "".join(f"{number}\n" for number in range(1, 20001)).encode()
 
@@ -16,15 +14,7 @@ class Talker(threading.Thread):
 
     def __init__(self, path):
         super().__init__(daemon=True)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                self.socket.connect(str(path))
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the backend does not listen on its console socket"
-                time.sleep(0.05)
+        self.socket = connect_soon(path)
         self.socket.settimeout(60)
         self.heard = b""
         self.start()

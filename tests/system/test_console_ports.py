@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Named ports of our console, judged by Linux's driver: bytes both ways, a port plugged in and out while the guest runs."""
 import json
-import socket
 import threading
-import time
 
 import pytest
-from beds import QEMUS, UML_FEATURES, run_qemu, run_uml, vhost_user
+from beds import QEMUS, UML_FEATURES, connect_soon, run_qemu, run_uml, vhost_user
 
 MULTIPORT = 1
 TEXT = "".join(f"{number}\n" for number in range(1, 20001)).encode()
@@ -16,15 +14,7 @@ class Line:
     """One end of a socket, read up to marks."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                self.socket.connect(str(path))
-                break
-            except OSError:
-                assert time.monotonic() < deadline, f"nobody listens on {path}"
-                time.sleep(0.05)
+        self.socket = connect_soon(path)
         self.socket.settimeout(60)
         self.heard = b""
 

@@ -4,8 +4,8 @@ import random
 import time
 
 import pytest
-from beds import (FULL, QEMUS, UML_FEATURES, VIRTIO_ID, Programs, backend_program, pieces, ramdisk, run_qemu, run_uml,
-                  vhost_user)
+from beds import (FULL, QEMUS, UML_FEATURES, VIRTIO_ID, Programs, backend_program, need_qemu, pieces, ramdisk,
+                  run_qemu, run_uml, vhost_user)
 from test_blk import check_image, image  # noqa: F401 (a fixture)
 from test_console import TEXT, Talker
 from test_net import host  # noqa: F401 (a fixture)
@@ -71,9 +71,7 @@ CONNECTING = [pytest.param(version, device_class,
 @pytest.mark.parametrize("version,device_class", CONNECTING)
 def test_a_device_connects_to_a_front_end_that_listens(programs, image, folder, version, device_class):  # noqa: F811
     """QEMU's chardev with server=on; the device is there before it, and is asked for until both have met."""
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     path = folder / "front.sock"
     options = {"blk": [f"--blk-file={image}"], "rng": [],
                "console": ["--port=socket", f"--console-socket={folder}/talk"]}[device_class]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our devices behind QEMU's SMMUv3: every address is the guest's IOMMU's, asked for over the back-end channel."""
 import pytest
-from beds import EVENT_IDX, QEMUS, RING_PACKED, run_qemu, vhost_user
+from beds import EVENT_IDX, QEMUS, RING_PACKED, need_qemu, run_qemu, vhost_user
 from migration import IOTLB_MSG, Between
 from test_blk import check_image, image  # noqa: F401 (a fixture)
 from test_net import host  # noqa: F401 (a fixture)
@@ -15,9 +15,7 @@ RUNS = [pytest.param(version, ring, marks=() if (version, ring) == ("qemu-11", "
 
 
 def behind(programs, folder, version, ring, device_class, path, words=""):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     options = PROPERTIES + (",packed=on" if ring == "packed" else "")
     seen = Between(folder / "seen.sock", path)
     try:

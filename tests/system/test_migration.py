@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from beds import QEMUS, guest_command, read_verdict, vhost_user
+from beds import QEMUS, guest_command, need_qemu, read_verdict, vhost_user
 from migration import CHECK_DEVICE_STATE, GPA_ADDRESSES, LOG_ALL, SET_DEVICE_STATE_FD, Between, Monitor, migrate
 
 MIB = 1 << 20
@@ -52,9 +52,7 @@ class Move:
     """A guest on one side, and the other side waiting for it. `lose`: the source's disk never hears of LOG_ALL."""
 
     def __init__(self, programs, backend, folder, files, version, options="", lose=None):
-        qemu = QEMUS[version]()
-        if qemu is None:
-            pytest.skip(f"{version} is not installed")
+        qemu = need_qemu(version)
         self.programs, self.folder, self.files = programs, folder, files
         self.image = folder / "disk.img"
         self.known = os.urandom(KNOWN)

@@ -5,8 +5,8 @@ import threading
 import time
 
 import pytest
-from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, features_option, matrix,
-                  run_qemu, run_uml, vhost_user)
+from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, UML_FEATURES, accepted, features_option,
+                  matrix, need_qemu, run_qemu, run_uml, vhost_user)
 from nets import Host
 
 
@@ -34,9 +34,7 @@ def test_user_network_under_uml(programs, backend, host):
 
 @pytest.mark.parametrize("version,ring,features", matrix(QEMUS, (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))))
 def test_user_network_under_qemu(programs, backend, host, version, ring, features):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     net = backend("net", host.forward, *features_option(*FEATURES[features][0]))
     device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
     verdict = run_qemu(programs, qemu, "net", device, words=f"bulkhead.hostport={host.port}")

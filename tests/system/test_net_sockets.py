@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from beds import QEMUS, UML_FEATURES, run_qemu, run_uml
+from beds import UML_FEATURES, need_qemu, run_qemu, run_uml
 from nets import Host, Namespace, need
 
 
@@ -41,9 +41,7 @@ def test_passt_serves_the_guest(programs, backend, folder):
     ("qemu-11", "connects"), pytest.param("qemu-11", "listens", marks=pytest.mark.full), ("qemu-7.2", "dgram"),
     pytest.param("qemu-7.2", "connects", marks=pytest.mark.full), pytest.param("qemu-11", "dgram", marks=pytest.mark.full)])
 def test_guest_of_another_qemu(programs, backend, folder, version, kind):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     ours, theirs = folder / "ours", folder / "theirs"
     options, netdev = {
         "connects": ([f"--stream-path={theirs}"], f"stream,server=on,addr.type=unix,addr.path={theirs}"),

@@ -5,7 +5,7 @@ import os
 
 import pytest
 from bedlib import pieces
-from beds import QEMUS, RING_PACKED, UML_FEATURES, run_qemu, run_uml, vhost_user
+from beds import RING_PACKED, UML_FEATURES, need_qemu, run_qemu, run_uml, vhost_user
 from nets import IFF_NO_PI, IFF_TAP, Host, Namespace, need
 
 CSUM, GUEST_CSUM, GUEST_TSO4, HOST_TSO4, MQ = 0, 1, 7, 11, 22
@@ -64,9 +64,7 @@ def test_tap_under_uml(programs, namespace, start, offload):
     pytest.param("qemu-7.2", "split", 1, "off", marks=pytest.mark.full),
     pytest.param("qemu-11", "split", 4, "off", marks=pytest.mark.full)])
 def test_tap_under_qemu(programs, namespace, start, version, ring, pairs, offload):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     net, host = start(pairs=pairs)
     device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "", pairs=pairs)
     words = f"bulkhead.hostport={host.port} bulkhead.pairs={min(pairs, 2)} bulkhead.offload={offload}"

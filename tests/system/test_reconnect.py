@@ -7,7 +7,7 @@ import time
 
 import pytest
 from bedlib import pieces
-from beds import QEMUS, backend_program, machine, ramdisk, vhost_user
+from beds import QEMUS, backend_program, machine, need_qemu, ramdisk, vhost_user
 
 GOES_ON, STUCK, NO_START, ABORTS = "goes on", "stuck", "QEMU does not start", "QEMU aborts"
 # reconnect: the chardev connects again; server: the chardev listens, and the backend connects.
@@ -93,7 +93,6 @@ class Bed:
 
 @pytest.mark.parametrize("device_class,way,version,ring,expected", cases())
 def test_what_a_reconnecting_chardev_gives(programs, folder, device_class, way, version, ring, expected):
-    if QEMUS[version]() is None:
-        pytest.skip(f"{version} is not installed")
+    need_qemu(version)
     bed = Bed(programs, folder, device_class, way, version, ring)
     assert bed.outcome() == expected, programs.log("qemu")[-2000:] + programs.log(device_class)[-1000:]

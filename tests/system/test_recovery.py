@@ -16,7 +16,7 @@ import time
 
 import pytest
 from bedlib import pieces
-from beds import BUILD, FULL, QEMUS, RING_PACKED, backend_program, run_qemu, vhost_user
+from beds import BUILD, FULL, QEMUS, RING_PACKED, backend_program, need_qemu, run_qemu, vhost_user
 from keeper import Keeper
 from nets import Host, Namespace, need as need_program
 from systems import CONSOLE, description, domain
@@ -89,13 +89,6 @@ def kill_under_load(programs, keeper, kills, enough=lambda process: process.stdi
     return during
 
 
-def need(version):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
-    return qemu
-
-
 def matrix(*short):
     """Every QEMU and ring layout; those not in `short` run only in the whole matrix."""
     return [pytest.param(version, ring, marks=() if (version, ring) in short else pytest.mark.full)
@@ -104,7 +97,7 @@ def matrix(*short):
 
 @pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "split"), ("qemu-11", "packed")))
 def test_disk_loses_nothing(programs, keep, image, version, ring):
-    qemu = need(version)
+    qemu = need_qemu(version)
     disk = keep("blk", f"--blk-file={image}", "--num-queues=2")
     device = vhost_user("blk", disk.socket_path, version, ",num-queues=2" + (",packed=on" if ring == "packed" else ""))
     verdict = run_qemu(programs, qemu, "recover-blk", device, extra=[pieces.get("fio-arm64")], limit=300,
@@ -117,7 +110,7 @@ def test_disk_loses_nothing(programs, keep, image, version, ring):
 @pytest.mark.parametrize("version,ring", matrix(("qemu-11", "packed")))
 def test_disk_behind_an_iommu_loses_nothing(programs, keep, image, version, ring):
     """Translations die with the process, and so do its questions; its successor asks again."""
-    qemu = need(version)
+    qemu = need_qemu(version)
     disk = keep("blk", f"--blk-file={image}", "--features=+access_platform")
     options = ",iommu_platform=on,disable-legacy=on" + (",packed=on" if ring == "packed" else "")
     device = ["-M", "iommu=smmuv3", *vhost_user("blk", disk.socket_path, version, options)]
@@ -130,7 +123,7 @@ def test_disk_behind_an_iommu_loses_nothing(programs, keep, image, version, ring
 
 @pytest.mark.parametrize("version", ["qemu-7.2", pytest.param("qemu-11", marks=pytest.mark.full)])
 def test_entropy_keeps_coming(programs, keep, version):
-    qemu = need(version)
+    qemu = need_qemu(version)
     rng = keep("rng")
     verdict = run_qemu(programs, qemu, "recover-rng", vhost_user("rng", rng.socket_path, version),
                        during=kill_under_load(programs, rng, KILLS_OF_OTHERS))
@@ -176,7 +169,7 @@ class Talk:
 
 
 def test_console_loses_nothing(programs, keep):
-    qemu = need("qemu-11")
+    qemu = need_qemu("qemu-11")
     talk = Talk()
     console = keep("console", "--port=stdio", stream=talk.theirs)
     verdict = run_qemu(programs, qemu, "recover-console", vhost_user("console", console.socket_path, "qemu-11"),
@@ -191,7 +184,7 @@ def test_console_loses_nothing(programs, keep):
 
 @pytest.mark.parametrize("version,ring", matrix(("qemu-11", "packed")))
 def test_net_goes_on(programs, keep, host, version, ring):
-    qemu = need(version)
+    qemu = need_qemu(version)
     host.server.handle_error = lambda *_: None  # connections that end in the midst are what is tried
     net = keep("net", host.forward)
     device = vhost_user("net", net.socket_path, version, ",packed=on" if ring == "packed" else "")
@@ -235,7 +228,7 @@ def on_stream(programs, keep, namespace):
                  marks=pytest.mark.full)])
 def test_net_goes_on_whatever_is_behind_it(programs, keep, outside, version, ring, words):
     """The host's connections live outside of the process here: those that were open may go on."""
-    qemu = need(version)
+    qemu = need_qemu(version)
     namespace = Namespace(programs)
     namespace.tap("tap0", "10.77.0.1/24")
     server = Host("10.77.0.2:8080", "127.0.0.1" if outside is on_stream else "10.77.0.1", namespace)
@@ -255,7 +248,7 @@ def test_net_goes_on_whatever_is_behind_it(programs, keep, outside, version, rin
 @pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "packed")))
 def test_sockets_end_by_a_reset_and_new_ones_are_taken(programs, keep, folder, version, ring):
     """Connections are not kept, as their sockets died with the process: the guest gets an RST for each."""
-    qemu = need(version)
+    qemu = need_qemu(version)
     vsock = keep("vsock", "--guest-cid=3", f"--host-path={folder / 'v'}")
     programs.start(["socat", "-U", f"UNIX-LISTEN:{folder}/v_5000,fork", "EXEC:echo hello guest"], "hello")
     programs.start(["socat", "-U", f"UNIX-LISTEN:{folder}/v_5001,fork", "SYSTEM:while echo a line; do sleep 0.05; done"], "endless")
@@ -271,7 +264,7 @@ def test_sockets_end_by_a_reset_and_new_ones_are_taken(programs, keep, folder, v
 @pytest.mark.parametrize("version,ring", matrix(("qemu-7.2", "split")))
 def test_disk_is_killed_all_through_the_set_up(programs, keep, image, version, ring):
     """From QEMU's first message on, through the guest's driver's start: each kill as soon as the backend is back."""
-    qemu = need(version)
+    qemu = need_qemu(version)
     disk = keep("blk", f"--blk-file={image}", "--num-queues=2")
     dice = random.Random(SEED)
     device = vhost_user("blk", disk.socket_path, version, ",num-queues=2" + (",packed=on" if ring == "packed" else ""))

@@ -4,15 +4,13 @@ import os
 import re
 
 import pytest
-from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, accepted, features_option, matrix, run_qemu,
-                  vhost_user)
+from beds import (EVENT_IDX, FEATURES, INDIRECT_DESC, QEMUS, RING_PACKED, accepted, features_option, matrix, need_qemu,
+                  run_qemu, vhost_user)
 
 
 @pytest.mark.parametrize("version,ring,features", matrix(QEMUS, (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))))
 def test_linux_reads_what_the_source_gives(programs, backend, folder, version, ring, features):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     source = folder / "entropy"
     source.write_bytes(os.urandom(4 << 20))
     words = FEATURES[features][0] if ring == "packed" else ("-packed", *FEATURES[features][0])
@@ -33,9 +31,7 @@ def test_linux_reads_what_the_source_gives(programs, backend, folder, version, r
 
 def test_feature_that_was_never_offered_is_taken_and_said(programs, backend, folder):
     """QEMU 7.2 brings EVENT_IDX and INDIRECT_DESC whether or not they were offered, and its driver uses them."""
-    qemu = QEMUS["qemu-7.2"]()
-    if qemu is None:
-        pytest.skip("qemu-7.2 is not installed")
+    qemu = need_qemu("qemu-7.2")
     rng = backend("rng", *features_option("-packed", "-event_idx", "-indirect_desc"))
     verdict = run_qemu(programs, qemu, "rng", vhost_user("rng", rng.socket_path, "qemu-7.2"))
     assert verdict.features["rng"] & {EVENT_IDX, INDIRECT_DESC, RING_PACKED} == {EVENT_IDX, INDIRECT_DESC}

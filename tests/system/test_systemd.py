@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from bedlib import pieces
-from beds import FULL, QEMUS, backend_program, run_qemu, vhost_user
+from beds import FULL, backend_program, need_qemu, run_qemu, vhost_user
 from test_recovery import image, wait_for  # noqa: F401 (a fixture)
 
 KILLS = 40 if FULL else 6
@@ -112,9 +112,7 @@ StandardError=append:{folder}/blk.log
 
 @pytest.mark.parametrize("version", ["qemu-7.2", pytest.param("qemu-11", marks=pytest.mark.full)])
 def test_systemd_keeps_what_a_disk_needs(programs, disk_unit, folder, version):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     dice = random.Random(1)
     unit = "bulkhead-blk.service"
 

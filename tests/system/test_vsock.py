@@ -12,7 +12,8 @@ import threading
 import time
 
 import pytest
-from beds import BUILD, FULL, QEMUS, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, build_ramdisk, ramdisk, run_qemu, run_uml, vhost_user
+from beds import (BUILD, FULL, RING_PACKED, TOP, UML_FEATURES, VSOCK_SEQPACKET, build_ramdisk, need_qemu, ramdisk,
+                  run_qemu, run_uml, vhost_user)
 from bedlib import pieces
 from keeper import Keeper
 from systems import Runs, description, domain
@@ -69,9 +70,7 @@ def test_socat_and_ncat_under_uml(programs, backend, folder):
     pytest.param("qemu-7.2", "split", marks=pytest.mark.full),
     pytest.param("qemu-11", "packed", marks=pytest.mark.full)])
 def test_socat_and_ncat_under_qemu(programs, backend, folder, version, ring):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     size = 1 << 20
     verdict = judge_by_socat(
         programs, backend, folder, size,
@@ -370,9 +369,7 @@ def test_connections_end_and_new_ones_begin_when_the_process_is_killed(many):
     ("qemu-11", "packed"), *(pytest.param(*row, marks=pytest.mark.full) for row in
                              (("qemu-7.2", "split"), ("qemu-7.2", "packed"), ("qemu-11", "split")))])
 def test_the_same_under_qemu_which_keeps_the_event_queue(many, version, ring):
-    qemu = QEMUS[version]()
-    if qemu is None:
-        pytest.skip(f"{version} is not installed")
+    qemu = need_qemu(version)
     many.compile("aarch64-linux-gnu-gcc")
     many.features = []
     killed = Killed(many)
