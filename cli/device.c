@@ -37,6 +37,8 @@ static int no_such_class(const char *word)
         if (class->stranger && !strcmp(class->name, word))
             snprintf(hint, sizeof(hint),
                      "another's program serves it: name it in a description (docs/binding.md)");
+    if (!strcmp(word, "switch"))
+        snprintf(hint, sizeof(hint), "a switch is no device: bulkhead-switch --help tells more");
     if (word[0] == '-') {
         bh_error(NULL, NULL, "the class comes first: bulkhead device CLASS --option...",
                  "\"%s\" is no device class", word);

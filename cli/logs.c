@@ -74,6 +74,9 @@ static int show(const struct bh_client *client, const char *run_dir, const char 
         bh_error(NULL, NULL, NULL, "there is no log %s", path);
         return BH_EXIT_FAILED;
     }
+    struct stat info;
+    if (!goes_on && !fstat(fd, &info) && !info.st_size)
+        bh_note(NULL, "%s is empty: nothing was said so far", log);
     if (goes_on)
         fd = follow(path, fd, client);
     else

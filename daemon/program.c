@@ -19,7 +19,8 @@ static bool there(char *path, size_t size, const char *folder, int folder_length
 int bh_program_find(const char *class_name, char *path, size_t size)
 {
     /* Beside us; an installation's; a build folder's. */
-    static const char *const below[] = {"", "/../libexec/bulkhead", "/../programs", "/../tests/conformance"};
+    static const char *const below[] = {"", "/../libexec/bulkhead", "/../programs", "/../tests/conformance",
+                                        "/../bench"};
     char own[4096];
     const char *named = getenv("BULKHEAD_LIBEXEC"), *search = getenv("PATH");
     if (named && there(path, size, named, (int)strlen(named), "", class_name))

@@ -66,6 +66,12 @@ class Help(unittest.TestCase):
                     self.assertIn(f"--{option}", section.group(0))
                     self.assertIn(f"--{option}", words)
 
+    def test_the_verbs_that_are_programs_find_them_in_a_build_folder(self):
+        for verb, option, said in (("bench", "--list", "blk-randread"), ("conform", "--help", "--class=CLASS")):
+            answer = run(verb, option)
+            self.assertEqual((answer.returncode, answer.stderr), (0, ""))
+            self.assertIn(said, answer.stdout)
+
     def test_the_version_is_told(self):
         for word in ("--version", "-V"):
             self.assertRegex(run(word).stdout, r"^bulkhead \d")
@@ -84,6 +90,7 @@ class Wrong(unittest.TestCase):
                 (["device", "blkk"], 2, 'did you mean "blk"?'),
                 (["device", "blk", "--blk-fil=x"], 2, "did you mean --blk-file?"),
                 (["device", "--socket-path=s", "blk"], 2, "the class comes first"),
+                (["device", "switch"], 2, "bulkhead-switch --help"),
                 (["device", "fs"], 2, "another's program serves it"),
                 (["device", "blk", "--socket-path=s", "--blk-file=/"], 5, "Is a directory"),
                 (["device", "rng", "--socket-path=s", "--rng-file=/"], 5, "Is a directory"),
