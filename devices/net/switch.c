@@ -168,12 +168,17 @@ static bool learn(struct bh_switch *sw, struct bh_switch_port *port, unsigned vl
 
 /* --- one frame --------------------------------------------------------------------------------------------- */
 
+static bool is_tag(const uint8_t *type)
+{
+    return type[0] == 0x81 && type[1] == 0;
+}
+
 /* The frame's VLAN on this port; 0: it may not pass. A tag of VLAN 0 carries a priority alone. */
 static unsigned vlan_of(const struct bh_switch_port *port, const struct bh_net_arrival *arrival, bool *tagged)
 {
     const uint8_t *at = arrival->bytes + 12;
 
-    *tagged = arrival->len >= 18 && at[0] == 0x81 && at[1] == 0;
+    *tagged = arrival->len >= 18 && is_tag(at);
     if (!*tagged)
         return port->vlan;
     const unsigned vlan = (at[2] & 0x0fu) << 8 | at[3];
@@ -224,6 +229,11 @@ static bool deliver(struct bh_switch_port *to, const struct bh_net_arrival *arri
     struct bh_seg rest[2];
     uint8_t tag[TAG];
 
+    /* The tag inside would be the frame's own where it goes: a way into a VLAN that its sender is not in. */
+    if (was_tagged && !tagged && is_tag(arrival->bytes + 12 + TAG)) {
+        to->counters.wrong_vlan++;
+        return true;
+    }
     describe(&frame, rest, tag, arrival, was_tagged, tagged, vlan);
     if (!to->port->link_up || frame.len < BH_NET_FRAME_MIN ||
         frame.len > (frame.header.gso_type ? BH_NET_GSO_BYTES : to->port->frame_max))

@@ -23,7 +23,7 @@
 struct bh_switch_counters {
     uint64_t frames_in, bytes_in, frames_out, bytes_out;
     uint64_t flooded;    /* frames that went to every port: to many, or to nobody known */
-    uint64_t wrong_vlan; /* dropped: of a VLAN that the port is not in */
+    uint64_t wrong_vlan; /* dropped: of a VLAN that the port is not in, or would seem to be where it goes */
     uint64_t malformed;  /* dropped: no frame, or from a group's address */
     uint64_t
         foreign_mac; /* dropped: from an address that is not among the port's, or is another port's own */

@@ -239,6 +239,32 @@ static void vlans_are_kept_apart_and_tags_follow_the_port(void **state)
     assert_int_equal(got(), 0x8);
 }
 
+/* A tag of VLAN 0, or of the sender's own, around one of VLAN 20: what comes out must not be of VLAN 20. */
+static void tag_in_a_tag_leads_into_no_other_vlan(void **state)
+{
+    static uint8_t frame[64] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,    0, 0, 0,
+                                0,    10,   0x81, 0,    0,    0,    0x81, 0, 0, 20};
+
+    ends[0].of_switch.vlan = ends[1].of_switch.vlan = 10;
+    bh_switch_trunk(&ends[1].of_switch, 20);
+    ends[2].of_switch.vlan = 2;
+    bh_switch_trunk(&ends[2].of_switch, 10);
+    ends[3].of_switch.vlan = 20;
+    for (unsigned own = 0; own < 2; own++) {
+        if (own)
+            bh_switch_trunk(&ends[0].of_switch, 10);
+        frame[15] = own ? 10 : 0;
+        ends[0].in = (struct bh_net_arrival){.bytes = frame, .len = sizeof(frame)};
+        ends[0].in_count = 1;
+        ends[0].port.readable(&ends[0].port, 0);
+        turn();
+        assert_int_equal(got(), 0x4); /* behind a tag of VLAN 10 it is payload */
+        assert_int_equal(ends[2].out_len, 64);
+        assert_memory_equal(ends[2].out + 12, ((const uint8_t[]){0x81, 0, 0, 10, 0x81, 0, 0, 20}), 8);
+        assert_int_equal(ends[1].of_switch.counters.wrong_vlan, own + 1);
+    }
+}
+
 static void header_moves_with_the_tag(void **state)
 {
     bh_switch_trunk(&ends[1].of_switch, 1);
@@ -448,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_can_fill_the_table, plug, unplug),
         cmocka_unit_test_setup_teardown(nobody_can_fill_a_set, plug, unplug),
         cmocka_unit_test_setup_teardown(vlans_are_kept_apart_and_tags_follow_the_port, plug, unplug),
+        cmocka_unit_test_setup_teardown(tag_in_a_tag_leads_into_no_other_vlan, plug, unplug),
         cmocka_unit_test_setup_teardown(header_moves_with_the_tag, plug, unplug),
         cmocka_unit_test_setup_teardown(full_port_makes_its_sender_wait_but_not_for_ever, plug, unplug),
         cmocka_unit_test_setup_teardown(rate_slows_and_loses_nothing, plug, unplug),
