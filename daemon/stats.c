@@ -84,7 +84,9 @@ static bool is_meant(const struct unit *unit, const char *name)
 /* Half of what a report may be is shared out evenly, so that no process crowds the others out of it. */
 static size_t share(const struct system *system)
 {
-    const size_t even = BH_CONTROL_ANSWER_MAX / 2 / system->plan->device_count;
+    const struct bh_plan *plan = system->plan;
+    const size_t even =
+        BH_CONTROL_ANSWER_MAX / 2 / (plan->device_count + plan->switch_count); /* who is asked */
     return even < COUNTERS_MIN ? COUNTERS_MIN : even;
 }
 

@@ -272,6 +272,24 @@ static void report_of_one_device_asks_no_other(void **state)
     close(fd);
 }
 
+/* Taps alone plug into it: there is no device process. */
+static void report_is_of_a_switch_alone(void **state)
+{
+    struct bed *bed = *state;
+    bed->plan.device_count = 0;
+    bed->plan.switch_count = 1;
+    bed->system.table.unit_count = 1;
+    bed->units[0].kind = UNIT_SWITCH;
+    assert_non_null(stats_gather(&bed->system, NULL, reported, bed));
+    const int fd = take(&bed->units[0], "counters");
+    say(fd, "{\"ok\":true,\"ports\":[]}\n");
+    run_until_answered(bed);
+    const json_t *device = json_array_get(json_object_get(bed->answer, "devices"), 0);
+    assert_string_equal(json_string_value(json_object_get(device, "class")), "switch");
+    assert_non_null(json_object_get(device, "counters"));
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +300,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(report_has_each_device_or_why_not, setup, teardown),
         cmocka_unit_test_setup_teardown(report_leaves_out_who_says_too_much, setup, teardown),
         cmocka_unit_test_setup_teardown(report_of_one_device_asks_no_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(report_is_of_a_switch_alone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
