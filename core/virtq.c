@@ -414,6 +414,26 @@ static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *cons
     return most;
 }
 
+/*
+ * IN_ORDER: are these the chains whose turn it is, and is none held back behind them? Then they leave the window, to be
+ * published as they are.
+ */
+static inline bool in_turn(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
+{
+    const uint16_t *order = q->memory.order;
+    unsigned at = q->push_order, end = q->memory.size_max;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (BH_UNLIKELY(order[at] != chains[i]->slot))
+            return false;
+        at = at + 1u == end ? 0 : at + 1u;
+    }
+    if (BH_UNLIKELY(count < q->in_flight && q->memory.chains[order[at]].stage == BH_CHAIN_HELD))
+        return false;
+    q->push_order = (uint16_t)at;
+    return true;
+}
+
 /* Whatever the queue and its memory are. */
 static __attribute__((noinline)) enum published push_slowly(struct bh_virtq *q,
                                                             struct bh_chain *const *chains, unsigned count)
@@ -434,8 +454,8 @@ void bh_virtq_push(struct bh_virtq *q, struct bh_chain *const *chains, unsigned 
     if (count == 0)
         return;
     BH_PROBE_PUSH(q, count);
-    if (BH_SPEED && BH_LIKELY(q->broken == BH_BROKEN_NONE) && !q->in_order &&
-        BH_LIKELY(q->view.mem->log == NULL) && BH_LIKELY(q->view.mem->ops == NULL))
+    if (BH_SPEED && BH_LIKELY(q->broken == BH_BROKEN_NONE) && BH_LIKELY(q->view.mem->log == NULL) &&
+        BH_LIKELY(q->view.mem->ops == NULL) && (!q->in_order || in_turn(q, chains, count)))
         published = q->ops->publish(q, chains, count) ? PUBLISHED_WANTED : PUBLISHED;
     else
         published = push_slowly(q, chains, count);

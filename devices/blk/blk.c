@@ -201,20 +201,17 @@ static void push_done(struct bh_blk *blk, struct bh_store_req **done, unsigned c
 }
 
 /* What one call may complete is bounded: by its budget, and by what the store held when it began. */
-static unsigned complete(struct bh_blk *blk, struct bh_store *store, unsigned budget)
+static BH_FAST_INLINE void complete(struct bh_blk *blk, struct bh_store *store, unsigned budget)
 {
     struct bh_store_req *done[BH_BLK_BATCH];
-    unsigned total = 0;
+    unsigned room, count;
 
-    while (total < budget) {
-        unsigned room = budget - total < BH_BLK_BATCH ? budget - total : BH_BLK_BATCH;
-        unsigned count = store->ops->poll(store, done, room);
+    do {
+        room = budget < BH_BLK_BATCH ? budget : BH_BLK_BATCH;
+        count = store->ops->poll(store, done, room);
         push_done(blk, done, count);
-        total += count;
-        if (count < room)
-            break;
-    }
-    return total;
+        budget -= count;
+    } while (count == room && budget > 0);
 }
 
 static unsigned store_in_flight(const struct bh_blk *blk, const struct bh_store *store)

@@ -221,10 +221,11 @@ static void run_fds(struct bh_loop *loop)
 static void arm_timerfd(struct bh_loop *loop)
 {
     const uint64_t due = loop->timers ? loop->timers->due_ns : 0;
-    struct itimerspec spec = {
-        .it_value = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)}};
+    struct itimerspec spec;
     if (due == loop->armed_ns)
         return;
+    spec = (struct itimerspec){
+        .it_value = {.tv_sec = (time_t)(due / 1000000000u), .tv_nsec = (long)(due % 1000000000u)}};
     timerfd_settime(loop->timer_watch.fd, TFD_TIMER_ABSTIME, &spec, NULL);
     loop->armed_ns = due;
 }
