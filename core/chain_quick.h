@@ -106,7 +106,7 @@ static CHAIN_INLINE int quick_end(struct bh_virtq *q, struct bh_chain *chain, co
     chain->in_len = (uint32_t)(k->writable ? k->len - k->out_len : 0);
     chain->mem_slots = q->view.near.bit;
     ++*q->view.near.uses;
-    chain->desc_count = (uint16_t)slots;
+    chain_popped(chain, slots);
     return BH_OK;
 }
 

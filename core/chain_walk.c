@@ -276,7 +276,7 @@ static int finish(struct walk *w, struct bh_chain *chain)
     chain->out_len = (uint32_t)out_len;
     chain->in_len = (uint32_t)(w->len - out_len);
     chain->mem_slots = w->mem_slots;
-    chain->desc_count = (uint16_t)w->taken;
+    chain_popped(chain, w->taken);
     bh_mem_view_use(&w->q->view, w->mem_slots, 1);
     if (w->source != CHAIN_SPLIT) {
         chain->id = w->id;

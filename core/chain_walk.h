@@ -46,6 +46,15 @@ int bh_chain_walk(struct bh_virtq *q, enum chain_source source, unsigned at, uin
 int bh_chain_walk_rest(struct bh_virtq *q, enum chain_source source, struct bh_chain *chain,
                        const struct chain_part *part);
 
+/* A good chain of `slots` ring slots is the class's from here on. */
+static inline void chain_popped(struct bh_chain *chain, unsigned slots)
+{
+    chain->written = 0;
+    chain->desc_count = (uint16_t)slots;
+    chain->stage = BH_CHAIN_POPPED;
+    chain->resubmitted = false;
+}
+
 /* Why a chain is refused that took more slots than were free: a loop, or it ran into ones that are still in flight. */
 static inline enum bh_broken chain_too_long(const struct bh_virtq *q)
 {

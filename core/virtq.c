@@ -280,8 +280,10 @@ void bh_virtq_take(struct bh_virtq *q, struct bh_chain *const *chains, unsigned 
 {
     struct taking taking = taking_begin(q);
 
-    for (unsigned i = 0; i < count; i++)
-        taking_add(q, &taking, chains[i], resubmitted);
+    for (unsigned i = 0; i < count; i++) {
+        chains[i]->resubmitted = resubmitted;
+        taking_add(q, &taking, chains[i]);
+    }
     taking_end(q, &taking, count);
 }
 
@@ -420,17 +422,18 @@ static enum published publish_in_order(struct bh_virtq *q, struct bh_chain *cons
  */
 static inline bool in_turn(struct bh_virtq *q, struct bh_chain *const *chains, unsigned count)
 {
-    const uint16_t *order = q->memory.order;
-    unsigned at = q->push_order, end = q->memory.size_max;
+    const uint16_t *order = q->memory.order, *end = order + q->memory.size_max, *at = order + q->push_order;
+    struct bh_chain *const *behind = chains + count;
 
-    for (unsigned i = 0; i < count; i++) {
-        if (BH_UNLIKELY(order[at] != chains[i]->slot))
+    while (chains != behind) {
+        if (BH_UNLIKELY(*at != (*chains++)->slot))
             return false;
-        at = at + 1u == end ? 0 : at + 1u;
+        if (BH_UNLIKELY(++at == end))
+            at = order;
     }
-    if (BH_UNLIKELY(count < q->in_flight && q->memory.chains[order[at]].stage == BH_CHAIN_HELD))
+    if (BH_UNLIKELY(count < q->in_flight && q->memory.chains[*at].stage == BH_CHAIN_HELD))
         return false;
-    q->push_order = (uint16_t)at;
+    q->push_order = (uint16_t)(at - order);
     return true;
 }
 

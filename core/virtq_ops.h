@@ -74,7 +74,7 @@ static inline void users_add(struct bh_virtq *q, struct users *users, const stru
 }
 
 /*
- * Good chains become the class's: what a pop counts up meanwhile. Built for speed the layouts do it in the loop that finds
+ * What a pop counts up while it finds good chains. Built for speed the layouts do it in the loop that finds
  * the chains; built for size it is one loop behind, for both.
  */
 struct taking {
@@ -90,12 +90,8 @@ static inline struct taking taking_begin(const struct bh_virtq *q)
     };
 }
 
-static inline void taking_add(const struct bh_virtq *q, struct taking *t, struct bh_chain *chain,
-                              bool resubmitted)
+static inline void taking_add(const struct bh_virtq *q, struct taking *t, const struct bh_chain *chain)
 {
-    chain->written = 0;
-    chain->stage = BH_CHAIN_POPPED;
-    chain->resubmitted = resubmitted;
     *t->order++ = chain->slot;
     if (BH_UNLIKELY(t->order == t->order_end))
         t->order = q->memory.order;

@@ -65,7 +65,7 @@ static int packed_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max
             lap ^= LAP_FLAGS;
         }
         if (BH_SPEED)
-            taking_add(q, &taking, chain, false);
+            taking_add(q, &taking, chain);
         *next++ = chain;
     }
     q->state.avail = (uint16_t)at;

@@ -80,7 +80,7 @@ static int split_pop(struct bh_virtq *q, struct bh_chain **chains, unsigned max)
         if (BH_UNLIKELY(result != BH_OK))
             break;
         if (BH_SPEED)
-            taking_add(q, &taking, chain, false);
+            taking_add(q, &taking, chain);
         *next++ = chain;
     }
     if (BH_UNLIKELY(q->inflight != NULL))
@@ -134,11 +134,11 @@ static bool split_publish(struct bh_virtq *q, struct bh_chain *const *chains, un
         ring_store32(&entry->id, chain->id);
         ring_store32(&entry->len, chain->written);
         heads[chain->id] = 0;
-        if (BH_UNLIKELY(log))
-            virtq_dirty(q, entry, sizeof(*entry));
         if (BH_SPEED)
             giving_add(q, &giving, chain);
     }
+    for (unsigned i = q->state.used; BH_UNLIKELY(log) && i != index; i++)
+        virtq_dirty(q, &used->ring[i & mask], sizeof(used->ring[0]));
     if (BH_UNLIKELY(q->inflight != NULL))
         bh_records_split_link(q->inflight, chains, count);
     /* Release: buffers and entries are there before the index says so [virtio-1.4 2.7.8.2]. */

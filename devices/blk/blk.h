@@ -27,8 +27,8 @@
 
 /* Segments that a chain of seg_max data segments takes: header and status beside them. */
 #define BH_BLK_CHAIN_SEGS(seg_max) ((seg_max) + 2u)
-/* Chains popped, and completions pushed, at a time. */
-#define BH_BLK_BATCH 32u
+/* Chains popped, and completions pushed, at a time. A build for size has a small stack. */
+#define BH_BLK_BATCH (BH_SPEED ? 64u : 32u)
 
 struct bh_blk_settings {
     char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros; not terminated when full */

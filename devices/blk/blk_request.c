@@ -251,12 +251,12 @@ static __attribute__((noinline)) enum parsed parse_odd(struct bh_blk *blk, struc
 }
 
 /* Reads and writes whose header and status have segments of their own, as drivers lay them, are dealt with here. */
-static inline enum parsed parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r)
+static inline enum parsed parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_blk_request *r,
+                                struct bh_chain *chain)
 {
-    struct bh_chain *chain = r->chain;
     struct bh_seg *in = chain->segs + chain->out_count;
     const struct bh_seg *last;
-    unsigned in_count = chain->in_count;
+    const unsigned in_count = chain->in_count;
     uint64_t words[2]; /* type and a reserved word; sector */
     uint32_t type;
 
@@ -294,7 +294,7 @@ void bh_blk_batch_parse(struct bh_blk *blk, struct bh_virtq *q, struct bh_chain 
     batch->broken = false;
     for (unsigned i = 0; i < count; i++) {
         struct bh_blk_request *r = &requests[chains[i]->slot];
-        enum parsed parsed = parse(blk, q, r);
+        enum parsed parsed = parse(blk, q, r, chains[i]);
 
         if (BH_UNLIKELY(parsed != SUBMIT)) {
             batch->broken |= parsed == BROKEN;

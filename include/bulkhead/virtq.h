@@ -44,13 +44,13 @@ struct bh_chain {
     uint16_t id;      /* head index (split) or buffer id (packed) */
     uint32_t out_len; /* bytes in the readable segments */
     uint32_t in_len;  /* bytes in the writable segments */
-    uint32_t written; /* set before push: bytes written from the start of the writable segments, no gaps */
-    /* The queue's own. */
-    uint32_t mem_slots;  /* regions held, bh_mem_slot_bit() */
+    uint32_t mem_slots; /* the queue's own: regions held, bh_mem_slot_bit() */
+    uint32_t written;   /* set before push: bytes written from the start of the writable segments, no gaps */
+    /* The queue's own. These three and `written` are set at once by a pop, so they stand side by side. */
     uint16_t desc_count; /* ring slots taken */
-    uint16_t record;     /* packed: its entry in the in-flight records */
     uint8_t stage;       /* enum bh_chain_stage */
     bool resubmitted;    /* came from the in-flight records, not from the ring */
+    uint16_t record;     /* packed: its entry in the in-flight records */
 };
 
 /* Where a chain's slot is in its life. A push of a chain that is not the class's is a bug that is asserted.
