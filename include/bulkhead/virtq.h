@@ -40,10 +40,10 @@ struct bh_chain {
     struct bh_seg *segs; /* out_count device-readable ones, then in_count device-writable ones */
     uint16_t out_count;
     uint16_t in_count;
-    uint16_t slot;    /* index of this chain among the queue's */
-    uint16_t id;      /* head index (split) or buffer id (packed) */
-    uint32_t out_len; /* bytes in the readable segments */
-    uint32_t in_len;  /* bytes in the writable segments */
+    uint16_t slot;      /* index of this chain among the queue's */
+    uint16_t id;        /* head index (split) or buffer id (packed) */
+    uint32_t out_len;   /* bytes in the readable segments */
+    uint32_t in_len;    /* bytes in the writable segments */
     uint32_t mem_slots; /* the queue's own: regions held, bh_mem_slot_bit() */
     uint32_t written;   /* set before push: bytes written from the start of the writable segments, no gaps */
     /* The queue's own. These three and `written` are set at once by a pop, so they stand side by side. */
