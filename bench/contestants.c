@@ -5,6 +5,7 @@
 #include "bench/contestants.h"
 
 #include <bulkhead/impl/diag.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,15 @@ static bool in_path(const char *program)
     return found;
 }
 
+/*
+ * Taps and a bridge need privileges; in a network namespace of our own they touch nobody's network, and are gone when
+ * this process is.
+ */
+static bool may_bridge(void)
+{
+    return access("/dev/net/tun", R_OK | W_OK) == 0 && in_path("ip") && unshare(CLONE_NEWNET) == 0;
+}
+
 static int add_program(struct bench_recipe *recipes, size_t *count, const char *option, enum bench_kind kind,
                        const char *program)
 {
@@ -183,5 +193,7 @@ int bench_contestants_choose(const struct bench_options *options, struct bench_r
         err = add_program(recipes, count, "testpmd", BENCH_TESTPMD, options->testpmd);
     else if (!err && options->known_peers && in_path(TESTPMD))
         err = add(recipes, count, "testpmd", strlen("testpmd"), BENCH_TESTPMD, TESTPMD);
+    if (!err && options->known_peers && may_bridge())
+        err = add(recipes, count, "linux bridge", strlen("linux bridge"), BENCH_BRIDGE, NULL);
     return err ? err : add_peers(options, recipes, count);
 }

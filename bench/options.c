@@ -69,7 +69,8 @@ const struct bh_option bench_options[] = {
      .type = BH_OPT_BOOL,
      .offset = AT(known_peers),
      .def = "on",
-     .help = "Take the peers that this machine has: qemu-storage-daemon, dpdk-testpmd"},
+     .help = "Take the peers that this machine has: qemu-storage-daemon, dpdk-testpmd, for root the kernel's "
+             "bridge"},
     {.name = "qsd",
      .type = BH_OPT_LIST,
      .offset = AT(qsd),

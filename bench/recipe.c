@@ -4,17 +4,13 @@
  */
 #include "bench/recipe.h"
 
-#include "daemon/daemon.h"
+#include "bench/recipe_impl.h"
+
 #include "driver/vhost_front.h"
-#include "programs/device.h"
-#include <bulkhead/impl/option.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-#define NULL_BYTES (64ull << 30)
 
 bool bench_recipe_serves(const struct bench_recipe *recipe, const struct bench_case *one, const char **why)
 {
@@ -25,6 +21,9 @@ bool bench_recipe_serves(const struct bench_recipe *recipe, const struct bench_c
         return false;
     if (recipe->kind == BENCH_TESTPMD && strcmp(class, "net") != 0)
         return false;
+    if (recipe->kind == BENCH_BRIDGE &&
+        (one->workload->load != &bench_load_pair || one->workload->pattern != BENCH_SWITCH))
+        return false;
     if (recipe->kind == BENCH_QSD && one->store == BENCH_STORE_RAM)
         *why = "it has no store in memory";
     else if (recipe->kind == BENCH_QSD && one->packed)
@@ -34,146 +33,19 @@ bool bench_recipe_serves(const struct bench_recipe *recipe, const struct bench_c
     return !*why;
 }
 
-static const char *file_of(const struct bench_recipe *recipe, const struct bench_case *one,
-                           const struct bench_place *place)
+const char *bench_recipe_file(const struct bench_recipe *recipe, const struct bench_case *one,
+                              const struct bench_place *place)
 {
     return one->store == BENCH_STORE_DISK ? place->disk[recipe->number] : place->file[recipe->number];
 }
 
-static void under_callgrind(struct bench_command *command, const struct bench_place *place)
+void bench_recipe_count(struct bench_command *command, const struct bench_place *place)
 {
     if (!place->callgrind)
         return;
     bench_command_add(command, "valgrind");
     bench_command_add(command, "--tool=callgrind");
     bench_command_add(command, "--callgrind-out-file=%s", place->callgrind);
-}
-
-/* --- ours ---------------------------------------------------------------------------------------------------- */
-
-static void store_of_ours(struct bench_command *command, const struct bench_recipe *recipe,
-                          const struct bench_case *one, const struct bench_place *place)
-{
-    if (one->store == BENCH_STORE_NULL)
-        bench_command_add(command, "--null-size=%llu", (unsigned long long)NULL_BYTES);
-    else if (one->store == BENCH_STORE_RAM)
-        bench_command_add(command, "--ram-size=%llu", (unsigned long long)place->store_bytes);
-    else
-        bench_command_add(command, "--blk-file=%s", file_of(recipe, one, place));
-    if (one->store == BENCH_STORE_DISK)
-        bench_command_add(command, "--cache=none");
-    bench_command_add(command, "--num-queues=%u", one->queues);
-}
-
-/* One device process, in `command` as far as its own options go; its socket in *fd. */
-static int start_ours(const struct bench_recipe *recipe, const char *class, struct bench_command *options,
-                      const struct bench_place *place, struct bench_backend *backend, int *fd)
-{
-    struct bench_command command = {.fd_count = 1 + options->fd_count};
-    char program[512];
-    int pair[2], err = bh_program_find(class, program, sizeof(program));
-
-    if (err)
-        return err;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-        return BH_ERR_IO;
-    under_callgrind(&command, place);
-    bench_command_add(&command, "%s", program);
-    bench_command_add(&command, "--fd=3");
-    command.fds[0] = pair[1];
-    command.fds[1] = options->fds[0];
-    for (unsigned i = 0; i < options->count; i++)
-        bench_command_add(&command, "%s", options->word[i]);
-    if (place->callgrind) {
-        bench_command_add(&command, "--sandbox=off");
-        if (bh_option_find(bh_device_process_options, "poll-us"))
-            bench_command_add(&command, "--poll-us=0");
-    }
-    if (recipe->what)
-        bench_command_add(&command, "%s", recipe->what);
-    err = bench_backend_start(backend, &command, place->backend_cpu);
-    close(pair[1]);
-    if (err)
-        close(pair[0]);
-    else
-        *fd = pair[0];
-    return err;
-}
-
-/* The two cards' options that both roads share. */
-static void options_of_card(struct bench_command *options, const struct bench_case *one, unsigned number)
-{
-    options->count = 0;
-    bench_command_add(options, "--mac=02:62:68:00:00:%02x", number);
-    if (one->block > 1514)
-        bench_command_add(options, "--mtu=%u", one->block - 14);
-}
-
-/* Two cards, joined by a socket pair. */
-static int open_link(const struct bench_recipe *recipe, const struct bench_case *one,
-                     const struct bench_place *place, struct bench_backend *backend, int *fds)
-{
-    struct bench_command options = {.fd_count = 1};
-    int ends[2], err = BH_OK;
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-        return BH_ERR_IO;
-    for (unsigned i = 0; i < 2 && !err; i++) {
-        options_of_card(&options, one, i + 1);
-        bench_command_add(&options, "--link-fd=4");
-        options.fds[0] = ends[i];
-        err = start_ours(recipe, "net", &options, place, backend, &fds[i]);
-    }
-    close(ends[0]);
-    close(ends[1]);
-    return err;
-}
-
-/* Two cards, and the switch between them. */
-static int open_switch(const struct bench_recipe *recipe, const struct bench_case *one,
-                       const struct bench_place *place, struct bench_backend *backend, int *fds)
-{
-    struct bench_command options = {.count = 0}, command = {.count = 0};
-    char program[512];
-    int err = bh_program_find("switch", program, sizeof(program));
-
-    bench_command_add(&command, "%s", program);
-    for (unsigned i = 0; i < 2; i++)
-        bench_command_add(&command, "--port=link:%s/%u-%u", place->folder, recipe->number, i);
-    if (one->block > 1514)
-        bench_command_add(&command, "--mtu=%u", one->block - 14);
-    if (!err)
-        err = bench_backend_start(backend, &command, place->backend_cpu);
-    for (unsigned i = 0; i < 2 && !err; i++) {
-        options_of_card(&options, one, i + 1);
-        bench_command_add(&options, "--link-path=%s/%u-%u", place->folder, recipe->number, i);
-        err = start_ours(recipe, "net", &options, place, backend, &fds[i]);
-    }
-    return err;
-}
-
-static int open_ours(const struct bench_recipe *recipe, const struct bench_case *one,
-                     const struct bench_place *place, struct bench_backend *backend, int *fds)
-{
-    const struct bench_workload *workload = one->workload;
-    struct bench_command options = {.count = 0};
-
-    if (workload->load == &bench_load_pair)
-        return workload->pattern == BENCH_SWITCH ? open_switch(recipe, one, place, backend, fds)
-                                                 : open_link(recipe, one, place, backend, fds);
-    if (workload->load == &bench_load_blk)
-        store_of_ours(&options, recipe, one, place);
-    if (workload->load == &bench_load_net) {
-        options_of_card(&options, one, 1);
-        bench_command_add(&options, "--port=null");
-    }
-    if (workload->load == &bench_load_vsock) {
-        bench_command_add(&options, "--guest-cid=%u", BENCH_VSOCK_CID);
-        bench_command_add(&options, "--host-path=%s", backend->host_path);
-    }
-    if (workload->load == &bench_load_console)
-        bench_command_add(&options, "--port=none");
-    return start_ours(recipe, workload->load->class_name, &options, place, backend, fds);
 }
 
 /* --- others -------------------------------------------------------------------------------------------------- */
@@ -187,10 +59,11 @@ static void command_of_qsd(struct bench_command *command, const struct bench_rec
     bench_command_add(command, "--blockdev");
     if (one->store == BENCH_STORE_NULL)
         bench_command_add(command, "driver=null-co,node-name=disk,read-zeroes=off,size=%llu",
-                          (unsigned long long)NULL_BYTES);
+                          (unsigned long long)BENCH_NULL_BYTES);
     else
         bench_command_add(command, "driver=file,node-name=disk,aio=io_uring,cache.direct=%s,filename=%s",
-                          one->store == BENCH_STORE_DISK ? "on" : "off", file_of(recipe, one, place));
+                          one->store == BENCH_STORE_DISK ? "on" : "off",
+                          bench_recipe_file(recipe, one, place));
     bench_command_add(command, "--export");
     bench_command_add(command,
                       "type=vhost-user-blk,id=disk,node-name=disk,writable=on,iothread=io,num-queues=%u,"
@@ -203,7 +76,7 @@ static int configure_spdk(const char *path, const struct bench_recipe *recipe, c
                           const struct bench_place *place)
 {
     FILE *file = fopen(path, "we");
-    const unsigned long long bytes = one->store == BENCH_STORE_NULL ? NULL_BYTES : place->store_bytes;
+    const unsigned long long bytes = one->store == BENCH_STORE_NULL ? BENCH_NULL_BYTES : place->store_bytes;
 
     if (!file)
         return BH_ERR_IO;
@@ -217,7 +90,7 @@ static int configure_spdk(const char *path, const struct bench_recipe *recipe, c
         fprintf(file,
                 "\"bdev_uring_create\", \"params\": {\"name\": \"disk\", \"filename\": \"%s\", "
                 "\"block_size\": 512}",
-                file_of(recipe, one, place));
+                bench_recipe_file(recipe, one, place));
     fprintf(file,
             "}]}, {\"subsystem\": \"vhost_blk\", \"config\": [{\"method\": \"vhost_create_blk_controller\", "
             "\"params\": {\"ctrlr\": \"disk\", \"dev_name\": \"disk\"}}]}]}\n");
@@ -252,7 +125,7 @@ static int expand(char *to, size_t size, const struct bench_recipe *recipe, cons
                   const struct bench_place *place, const char *socket)
 {
     char bytes[24], queues[12], host[96], cid[12];
-    const char *const words[][2] = {{"{socket}", socket}, {"{file}", file_of(recipe, one, place)},
+    const char *const words[][2] = {{"{socket}", socket}, {"{file}", bench_recipe_file(recipe, one, place)},
                                     {"{size}", bytes},    {"{queues}", queues},
                                     {"{host}", host},     {"{cid}", cid}};
     const char *text = recipe->what;
@@ -328,7 +201,7 @@ static int command_of(struct bench_command *command, const struct bench_recipe *
                       size_t size)
 {
     if (recipe->kind != BENCH_COMMAND)
-        under_callgrind(command, place);
+        bench_recipe_count(command, place);
     if (recipe->kind == BENCH_SPDK)
         return command_of_spdk(command, recipe, one, place, socket, size);
     if (recipe->kind == BENCH_COMMAND)
@@ -386,8 +259,8 @@ int bench_recipe_open(const struct bench_recipe *recipe, const struct bench_case
         return err;
     if (one->workload->load == &bench_load_vsock)
         snprintf(backend->host_path, sizeof(backend->host_path), "%s/v%u", place->folder, recipe->number);
-    if (recipe->kind == BENCH_OURS)
-        err = open_ours(recipe, one, place, backend, fds);
+    if (recipe->kind == BENCH_OURS || recipe->kind == BENCH_BRIDGE)
+        err = bench_recipe_open_ours(recipe, one, place, backend, fds);
     else if (recipe->kind == BENCH_SOCKET)
         err = open_socket(recipe, backend, fds, why, why_size);
     else

@@ -12,6 +12,7 @@
 
 enum bench_kind {
     BENCH_OURS,    /* a program of Bulkhead's; `what` is an option more for it, or NULL */
+    BENCH_BRIDGE,  /* our cards on taps, with the kernel's bridge between them */
     BENCH_QSD,     /* qemu-storage-daemon; `what` is the program */
     BENCH_SPDK,    /* SPDK's vhost; `what` is the program */
     BENCH_TESTPMD, /* DPDK's; `what` is the program */

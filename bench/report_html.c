@@ -38,7 +38,8 @@ static const char style[] =
     "svg .reach{stroke:var(--even);stroke-width:3;stroke-linecap:round;opacity:.6}"
     "svg .ahead{fill:var(--ahead)}svg .behind{fill:var(--behind)}svg .even{fill:var(--even)}\n"
     "details{margin-top:10px}summary{cursor:pointer;color:var(--soft);font-size:13px}"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;"
+    ".wide{overflow-x:auto}.glance{min-width:760px}table{border-collapse:collapse;font-size:13px;font-"
+    "variant-numeric:tabular-nums;"
     "margin-top:8px}th,td{padding:4px 12px;text-align:right;border-bottom:1px solid "
     "var(--edge);white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left;padding-left:0}th{font-weight:500;color:var(--soft)}\n";
@@ -111,10 +112,10 @@ static void put_overview(FILE *file, const struct bench_report *report)
           "spans what "
           "the samples allow. Grey: they lie further apart than the two medians, so that nothing is "
           "shown.</p>\n"
-          "<div class=\"card\">",
+          "<div class=\"card wide\"><div class=\"glance\">",
           file);
     bench_plot_overview(file, report->contests, report->count);
-    fputs("</div>\n", file);
+    fputs("</div></div>\n", file);
 }
 
 static void put_table(FILE *file, const struct bench_contest *contest)
