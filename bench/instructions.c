@@ -93,6 +93,10 @@ double bench_instructions(const struct bench_recipe *recipe, const struct bench_
         snprintf(why, why_size, "a process that runs already is not counted");
         return NAN;
     }
+    if (recipe->kind == BENCH_SPDK || recipe->kind == BENCH_TESTPMD) {
+        snprintf(why, why_size, "it polls, so that most of them are of no request");
+        return NAN;
+    }
     if (one->workload->load->links > 1) {
         snprintf(why, why_size, "several processes are not counted");
         return NAN;
