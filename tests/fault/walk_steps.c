@@ -23,23 +23,14 @@
 static void drain(struct session *session)
 {
     uint8_t bytes[4096];
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * 8)];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {bytes, sizeof(bytes)};
-    struct msghdr message;
-    do {
-        message = (struct msghdr){
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-        if (recvmsg(session->peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
-            break;
-        if (message.msg_controllen >= CMSG_LEN(sizeof(int))) {
-            if (session->state >= 0)
-                close(session->state);
-            memcpy(&session->state, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
-        }
-    } while (true);
+    int fd;
+    while (test_recv_fd(session->peer, bytes, sizeof(bytes), MSG_DONTWAIT, &fd) > 0) {
+        if (fd < 0)
+            continue;
+        if (session->state >= 0)
+            close(session->state);
+        session->state = fd;
+    }
     while (session->channel >= 0 && recv(session->channel, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
         ;
 }

@@ -43,25 +43,17 @@ void front_reply(struct rec_front *front, uint32_t request, void *payload, uint3
         struct vhost_user_header head;
         uint8_t bytes[512];
     } reply;
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
     struct pollfd ready = {.fd = front->fd, .events = POLLIN};
-    struct iovec part = {.iov_base = &reply, .iov_len = sizeof(reply.head) + size};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    const size_t whole = sizeof(reply.head) + size;
+    int fd;
     CHECK(poll(&ready, 1, REC_WAIT_MS) == 1);
-    CHECK(recvmsg(front->fd, &message, MSG_WAITALL | MSG_CMSG_CLOEXEC) == (ssize_t)part.iov_len);
+    CHECK(test_recv_fd(front->fd, &reply, whole, MSG_WAITALL, &fd) == (ssize_t)whole);
     CHECK(reply.head.request == request);
     CHECK(reply.head.flags == (VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY));
     CHECK(reply.head.size == size);
     memcpy(payload, reply.bytes, size);
-    if (with_fd) {
-        *with_fd = -1;
-        if (message.msg_controllen)
-            memcpy(with_fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(*with_fd));
-    }
+    if (with_fd)
+        *with_fd = fd;
 }
 
 uint64_t front_get(struct rec_front *front, uint32_t request)

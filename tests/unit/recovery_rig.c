@@ -2,6 +2,7 @@
 /* The recovery tests' rig: the keeper, and the device process that it keeps for. */
 #include "tests/unit/recovery_rig.h"
 
+#include "tests/unit/send_fds.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/class.h>
 #include <bulkhead/impl/diag.h>
@@ -298,18 +299,9 @@ void rec_keep(struct rec *rec)
 {
     for (;;) {
         char text[1 + BH_KEEPER_NAME_MAX] = "";
-        union {
-            char bytes[CMSG_SPACE(sizeof(int))];
-            struct cmsghdr align;
-        } control;
-        struct iovec part = {.iov_base = text, .iov_len = sizeof(text)};
-        struct msghdr message = {
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-        int fd = -1;
-        if (recvmsg(rec->notify[0], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+        int fd;
+        if (test_recv_fd(rec->notify[0], text, sizeof(text), MSG_DONTWAIT, &fd) <= 0)
             return;
-        if (message.msg_controllen)
-            memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
         kept_one(rec, text, fd);
     }
 }

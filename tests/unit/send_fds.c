@@ -29,3 +29,19 @@ ssize_t test_send_fds(int socket, const void *bytes, size_t size, const int *fds
     }
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
+
+ssize_t test_recv_fd(int socket, void *bytes, size_t size, int flags, int *fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = bytes, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    const ssize_t got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    *fd = -1;
+    if (got >= 0 && CMSG_FIRSTHDR(&message))
+        memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(*fd));
+    return got;
+}

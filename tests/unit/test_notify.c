@@ -2,6 +2,8 @@
 /*
  * The service manager's protocols: what arrives at a notification socket, and which listen fds are taken.
  */
+#include "tests/unit/send_fds.h"
+
 #include <bulkhead/impl/notify_keeper.h>
 
 #include <fcntl.h>
@@ -45,19 +47,10 @@ static int teardown(void **state)
 /* One datagram; the fd that came with it, or -1. */
 static int receive(char *text, size_t size)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {.iov_base = text, .iov_len = size - 1};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-    ssize_t got = recvmsg(manager, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    int fd = -1;
+    int fd;
+    const ssize_t got = test_recv_fd(manager, text, size - 1, MSG_DONTWAIT, &fd);
     assert_true(got >= 0);
     text[got] = '\0';
-    if (CMSG_FIRSTHDR(&message))
-        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
     return fd;
 }
 

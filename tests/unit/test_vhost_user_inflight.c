@@ -3,6 +3,7 @@
  * vhost-user's in-flight area: what GET_INFLIGHT_FD gives, what SET_INFLIGHT_FD takes and refuses, and what stands in it
  * while requests are in flight. That they are done again is test_vhost_user_recovery's.
  */
+#include "tests/unit/send_fds.h"
 #include "tests/unit/vhost_user_rig.h"
 
 #include <abi/vhost_user_inflight.h>
@@ -25,20 +26,12 @@ static void get_area(struct rig *rig, struct area *area, uint32_t payload_size)
         struct vhost_user_header head;
         uint8_t area[sizeof(struct vhost_user_inflight)];
     } reply;
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {.iov_base = &reply, .iov_len = sizeof(reply)};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     rig_send(rig, VHOST_USER_GET_INFLIGHT_FD, 0, &wanted, payload_size, NULL, 0);
     rig_pump(rig);
-    assert_int_equal(recvmsg(rig->peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC),
+    assert_int_equal(test_recv_fd(rig->peer, &reply, sizeof(reply), MSG_DONTWAIT, &area->fd),
                      sizeof(reply.head) + payload_size);
     assert_int_equal(reply.head.size, payload_size);
-    assert_true(message.msg_controllen > 0);
-    memcpy(&area->fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+    assert_true(area->fd >= 0);
     memcpy(&area->told, reply.area, VHOST_USER_INFLIGHT_BYTES);
     assert_int_equal(area->told.num_queues, RIG_QUEUES);
     assert_int_equal(area->told.queue_size, RIG_SIZE);

@@ -3,6 +3,7 @@
  * A device's own state as a front-end moves it: saved from one back-end, loaded into another one, and all that such a
  * state may be instead.
  */
+#include "tests/unit/send_fds.h"
 #include "tests/unit/vhost_user_rig.h"
 
 #include <string.h>
@@ -17,17 +18,10 @@ enum { SAVE, LOAD };
 static uint64_t set_state_fd(struct rig *rig, uint32_t direction, uint32_t phase, int *fd)
 {
     const struct vhost_user_device_state wanted = {direction, phase};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
     struct {
         struct vhost_user_header head;
         uint8_t value[8];
     } reply;
-    struct iovec part = {&reply, sizeof(reply)};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     uint64_t value;
     int pipe_ends[2];
     assert_int_equal(pipe(pipe_ends), 0);
@@ -35,11 +29,8 @@ static uint64_t set_state_fd(struct rig *rig, uint32_t direction, uint32_t phase
     close(pipe_ends[0]);
     close(pipe_ends[1]);
     rig_pump(rig);
-    assert_int_equal(recvmsg(rig->peer, &message, MSG_DONTWAIT), 20);
+    assert_int_equal(test_recv_fd(rig->peer, &reply, sizeof(reply), MSG_DONTWAIT, fd), 20);
     assert_int_equal(reply.head.request, VHOST_USER_SET_DEVICE_STATE_FD);
-    *fd = -1;
-    if (message.msg_controllen)
-        memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(*fd));
     memcpy(&value, reply.value, sizeof(value));
     assert_int_equal(!(value & NO_FD), *fd >= 0);
     return value;
