@@ -17,6 +17,14 @@ static void plug(struct bh_draft *draft, uint32_t index, struct bh_plan_switch *
 
     if (from->class_ == NULL || !bh_check_may_plug(draft, index))
         return;
+    if (strchr(draft->plan->devices[index].node, ',') != NULL) {
+        bh_report_error(
+            draft->report, &from->link_at, NULL, "give both a name without commas",
+            "%s cannot plug into a switch: a comma parts the words of a port, and its domain's name or "
+            "its own has one",
+            draft->plan->devices[index].node);
+        return;
+    }
     if (into->port_count < BH_PLAN_SWITCH_PORTS)
         into->ports[into->port_count].device = index;
     into->port_count++;

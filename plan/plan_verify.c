@@ -153,7 +153,8 @@ static bool verify_ports(struct bh_plan_reader *reader, uint32_t index)
 
         if (device->net_switch != index || (i > 0 && port->device <= one->ports[i - 1].device))
             return bh_plan_wrong(reader, one->node, "a port's device does not plug into it, or comes twice");
-        if (socket == NULL || strcmp(socket, port->socket) != 0 || *port->words == '\0')
+        if (socket == NULL || strcmp(socket, port->socket) != 0 || strchr(socket, ',') != NULL ||
+            *port->words == '\0')
             return bh_plan_wrong(reader, one->node, "a port's words or its socket's name are none");
     }
     return true;
