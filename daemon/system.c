@@ -270,10 +270,14 @@ static void emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
     const char *name = diag->where.node ? diag->where.node : diag->where.file;
     system_log(system, name, "%s: %s%s%s", levels[diag->level], diag->what, diag->hint ? "; " : "",
                diag->hint ? diag->hint : "");
-    if (diag->level != BH_DIAG_DEBUG)
-        control_broadcast(system,
-                          json_pack("{s:s, s:s, s:s, s:s}", "event", "says", "level", levels[diag->level],
-                                    "name", name ? name : "", "text", diag->what));
+    char *what =
+        diag->level != BH_DIAG_DEBUG ? strdup(diag->what) : NULL; /* an engine's words may be in it */
+    if (!what)
+        return;
+    text_clean(what, strlen(what));
+    control_broadcast(system, json_pack("{s:s, s:s, s:s, s:s}", "event", "says", "level", levels[diag->level],
+                                        "name", name ? name : "", "text", what));
+    free(what);
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------- */

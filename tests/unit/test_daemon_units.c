@@ -5,10 +5,12 @@
  */
 #include "daemon/system.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -139,6 +141,25 @@ static void domains_wait_for_their_switch_and_outlive_it(void **state)
     assert_int_equal(system->live[B].state, BH_UNIT_READY);
 }
 
+/* What QEMU says, in which a guest may be at home, begins no line of its own in the history. */
+static void event_in_the_history_is_one_line(void **state)
+{
+    struct system *system = *state;
+    char folder[] = "/tmp/bh-u.XXXXXX", text[256];
+
+    assert_non_null(mkdtemp(folder));
+    const int dir = open(folder, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(bh_log_open(&system->log, dir, "daemon"), BH_OK);
+    system_log(system, "a", "QEMU: %s", "no\n     9.000 b: ready\033[2J\r");
+    assert_in_range(bh_log_tail(&system->log, text, sizeof(text)), 1, sizeof(text) - 1);
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+    assert_non_null(strstr(text, "a: QEMU: no?     9.000 b: ready?[2J?\n"));
+    bh_log_close(&system->log);
+    assert_int_equal(unlinkat(dir, "daemon.log", 0), 0);
+    close(dir);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +167,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(domain_needs_each_switch_once_and_is_not_bound_to_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(domains_wait_for_their_switch_and_outlive_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(event_in_the_history_is_one_line, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
