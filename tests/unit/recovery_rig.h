@@ -46,6 +46,7 @@ struct rec {
     unsigned starts;
     /* The device; NULL: one that answers numbers (rec_answer). */
     struct bh_device *(*make)(struct rec *rec, struct bh_loop *loop, struct bh_mem *mem);
+    bool loses;      /* the keeper never hears that the state is to be dropped */
     unsigned refuse; /* the put with this number, from 1 on, is refused to the device process; 0: none */
     int line[2];     /* what the made device has behind it: the test's or front-end's end, the device's */
     bool alone;      /* nobody keeps anything; `served` listens, at `address` */

@@ -414,12 +414,13 @@ static int keep_busy(struct rec *rec, void *how)
     return 0;
 }
 
-static void kill_under_traffic(const struct variant *variant, unsigned kills, unsigned seed)
+static void kill_under_traffic(const struct variant *variant, unsigned kills, unsigned seed, bool loses)
 {
     struct traffic traffic = {.variant = variant};
     struct rec rec;
     int status;
     rec_open(&rec);
+    rec.loses = loses;
     assert_int_equal(pipe(traffic.go_on), 0);
     rec_start_device(&rec, false);
     rec_start_front(&rec, keep_busy, &traffic);
@@ -446,7 +447,15 @@ static void killed_at_random_moments_under_traffic(void **state)
     const unsigned kills = environment("BH_RECOVERY_KILLS", 40), seed = environment("BH_RECOVERY_SEED", 1);
     (void)state;
     for (unsigned v = 0; v < BH_COUNT(variants); v++)
-        kill_under_traffic(&variants[v], kills, seed + v);
+        kill_under_traffic(&variants[v], kills, seed + v, false);
+}
+
+/* Both pages are kept from the first copy on: the next process goes on from the newer one. */
+static void keeper_that_drops_no_page_misleads_nobody(void **state)
+{
+    (void)state;
+    for (unsigned v = 0; v < 2; v++)
+        kill_under_traffic(&variants[v], 10, 700 + v, true);
 }
 
 /* --- a process that gave its page away ------------------------------------------------------------------- */
@@ -596,6 +605,7 @@ int main(void)
         cmocka_unit_test(killed_while_it_takes_over),
         cmocka_unit_test(a_keeper_that_refuses_stops_nobody),
         cmocka_unit_test(killed_at_random_moments_under_traffic),
+        cmocka_unit_test(keeper_that_drops_no_page_misleads_nobody),
         cmocka_unit_test(what_a_dead_process_gave_away_is_not_used_again),
         cmocka_unit_test(a_front_end_that_comes_back_has_its_requests_done_again),
     };

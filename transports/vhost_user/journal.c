@@ -336,6 +336,20 @@ static bool read_all(int fd, uint8_t *bytes, size_t size)
     return true;
 }
 
+/* What was copied is never gone on from again, though the keeper should not hear that it is to drop it. */
+static void mark_copied(int fd)
+{
+    const uint32_t none = 0;
+    (void)!pwrite(fd, &none, sizeof(none), offsetof(struct bh_vu_page, magic));
+}
+
+static bool was_copied(int fd)
+{
+    uint32_t magic;
+    return pread(fd, &magic, sizeof(magic), offsetof(struct bh_vu_page, magic)) == sizeof(magic) &&
+           magic == 0;
+}
+
 /*
  * Go on from a copy of what a former process left under state_names[name]. Whoever that process gave its page to has it
  * still, mapped; the headers of system calls lie in it, pointers and all, so it is not to be used by another process.
@@ -367,6 +381,7 @@ static const char *copy_former(struct bh_vhost_user *server, int fd, unsigned na
         return why;
     }
     journal->state_name = state_names[!name];
+    mark_copied(fd);
     journal->keeper->ops->drop(journal->keeper, state_names[name]);
     return NULL;
 }
@@ -429,18 +444,18 @@ int bh_vu_journal_open(struct bh_vhost_user *server)
 {
     struct bh_vu_journal *journal = &server->journal;
     const char *why = NULL;
-    int fd, other;
-    unsigned name = 0;
+    int fds[2], fd;
+    unsigned name;
     if (!journal->keeper)
         return map_page(journal, -1, sizeof(*journal->page));
-    fd = bh_keeper_take(journal->keeper, state_names[0]);
-    other = bh_keeper_take(journal->keeper, state_names[1]);
-    if (fd < 0) {
-        fd = other;
-        name = 1;
-    } else if (other >= 0) { /* killed between a copy's put and the drop: they are the same */
-        journal->keeper->ops->drop(journal->keeper, state_names[1]);
-        close(other);
+    for (unsigned i = 0; i < 2; i++)
+        fds[i] = bh_keeper_take(journal->keeper, state_names[i]);
+    /* Two when a process was killed between a copy's put and the drop, or the drop was lost: the newer, or they are the same. */
+    name = fds[0] < 0 || (fds[1] >= 0 && was_copied(fds[0]));
+    fd = fds[name];
+    if (fd >= 0 && fds[!name] >= 0) {
+        journal->keeper->ops->drop(journal->keeper, state_names[!name]);
+        close(fds[!name]);
     }
     if (fd >= 0) {
         why = copy_former(server, fd, name);
