@@ -70,6 +70,9 @@ static void say_failure(struct follower *follower, const json_t *event)
                                         .line = (unsigned)json_integer_value(json_object_get(event, "line")),
                                         .node = name};
     const int timeout_ms = (int)json_integer_value(json_object_get(event, "timeout_ms"));
+    const json_t *device;
+    char title[128];
+    size_t index;
     follower->failed = true;
     fflush(stdout);
     const bool refused = !strcmp(cause, "it cannot be started");
@@ -84,6 +87,11 @@ static void say_failure(struct follower *follower, const json_t *event)
     if (!refused || !why[0]) /* what it said last is why */
         say_tail("the end of its log", bh_text_of(event, "log"));
     say_tail("the end of its console", bh_text_of(event, "console"));
+    json_array_foreach(json_object_get(event, "devices"), index, device)
+    {
+        snprintf(title, sizeof(title), "what its %s said last", bh_text_of(device, "name"));
+        say_tail(title, bh_text_of(device, "log"));
+    }
 }
 
 static void say_other(struct follower *follower, const json_t *event)

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+enum { DEVICE_TAIL_MAX = 1024 };
+
 static void settle(struct bh_loop_work *work);
 
 static uint64_t now_ms(void)
@@ -168,6 +170,23 @@ static void report_unit(struct unit *unit)
                           "seconds", seconds_since(unit->started_ns ? unit->started_ns : system->began_ns)));
 }
 
+/* What a domain's devices have said: its guest may only have waited for one of them. */
+static json_t *devices_tails(struct system *system, const struct unit *domain)
+{
+    char tail[DEVICE_TAIL_MAX];
+    json_t *tails = json_array();
+    for (uint16_t i = 0; i < system->table.unit_count; i++) {
+        struct unit *unit = &system->units[i];
+        if (domain->kind != UNIT_DOMAIN || unit->kind != UNIT_DEVICE ||
+            unit_domain(unit) != unit_domain(domain))
+            continue;
+        bh_log_pipe_drain(&unit->log);
+        if (bh_log_tail(&unit->log.log, tail, sizeof(tail)))
+            json_array_append_new(tails, json_pack("{s:s, s:s}", "name", unit->name, "log", tail));
+    }
+    return tails;
+}
+
 /* The unit that failed, with the end of what it said: the run directory, and its logs, are about to go. */
 static void report_failure(struct system *system, struct unit *unit)
 {
@@ -181,11 +200,12 @@ static void report_failure(struct system *system, struct unit *unit)
         bh_log_tail(&console->log, output, sizeof(output));
     const bool watched = unit->kind == UNIT_DOMAIN && domain->ready.pattern;
     control_broadcast(system,
-                      json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i}", "event", "failed", "name",
-                                unit->name, "line", (int)unit_line(unit), "cause",
+                      json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "event", "failed",
+                                "name", unit->name, "line", (int)unit_line(unit), "cause",
                                 bh_unit_cause_text(live->cause), "why", unit->why, "log", tail, "console",
                                 output, "pattern", watched ? domain->ready.pattern : "", "timeout_ms",
-                                unit->kind == UNIT_DOMAIN ? (int)domain->ready.timeout_ms : 0));
+                                unit->kind == UNIT_DOMAIN ? (int)domain->ready.timeout_ms : 0, "devices",
+                                devices_tails(system, unit)));
 }
 
 /* --- the system's own state -------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole systems by the command: up, ps, console, logs, restart, down, in the foreground and detached."""
+import fcntl
 import json
 import os
 import pty
@@ -220,6 +221,27 @@ def test_domain_that_is_not_ready_in_time_fails_up_and_leaves_nothing(runs, fold
     assert re.search(r"^\[ +\d+\.\d+\] ", up.stderr, re.MULTILINE), "the end of its log is shown"
     assert runs.left(2) == []
     assert os.listdir(runs.run_dir) == []
+
+
+def test_domain_that_fails_on_its_way_up_is_told_with_what_its_devices_said(runs, folder):
+    image = folder / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    body = f'''bulkhead,ready-pattern = "never said"; bulkhead,ready-timeout = "100s";
+              disk {{ compatible = "bulkhead,blk"; blk-file = "{image}"; }};'''
+    with image.open("r+b") as other:
+        fcntl.lockf(other, fcntl.LOCK_EX)  # the guest's reads of the disk wait for it
+        up = runs.start("up", description(folder, "one", domain("linux-a", 1, body, policy="never")))
+        deadline = time.monotonic() + 90
+        while "in use by another process" not in runs.run("logs", "linux-a.disk").stdout:
+            assert time.monotonic() < deadline and up.poll() is None
+            time.sleep(0.2)
+        guest = next(unit for unit in runs.report()["units"] if unit["name"] == "linux-a")
+        assert runs.kill(guest["pid"])
+        said = up.communicate(timeout=60)[0]
+    assert up.returncode == 1
+    assert "linux-a: error: failed" in said
+    devices_said = said.partition("what its linux-a.disk said last:")[2]
+    assert f"{image}: error: the image is in use by another process" in devices_said, said
 
 
 def refuse_to_go_on(runs, folder, device_class):
