@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FIRST_ROOM = 64 * 1024, PROTOCOL_VERSION = 1, SYSTEMS_MAX = 64 };
@@ -39,10 +40,23 @@ static int connect_to(const char *base, const char *system)
     return bh_unix_connect(path, SOCK_STREAM);
 }
 
+/*
+ * Where systems run. The usual place may be in /tmp: one that is not ours alone has whatever daemons others put there. A
+ * place that was named is the user's choice. BH_ERR_ACCESS; BH_ERR_RANGE; BH_ERR_INVAL.
+ */
+static int find_base(const char *run_dir, char *base, size_t size)
+{
+    struct stat file;
+    const int err = bh_run_base(run_dir, base, size);
+    if (err || run_dir || lstat(base, &file))
+        return err;
+    return S_ISDIR(file.st_mode) && file.st_uid == geteuid() && !(file.st_mode & 022) ? BH_OK : BH_ERR_ACCESS;
+}
+
 bool bh_client_runs(const char *run_dir, const char *system)
 {
     char base[BH_RUN_PATH_MAX];
-    const int fd = bh_run_base(run_dir, base, sizeof(base)) ? -1 : connect_to(base, system);
+    const int fd = find_base(run_dir, base, sizeof(base)) ? -1 : connect_to(base, system);
     if (fd >= 0)
         close(fd);
     return fd >= 0;
@@ -53,7 +67,7 @@ size_t bh_client_systems(const char *run_dir, char (*names)[BH_SYSTEM_NAME_MAX],
     char base[BH_RUN_PATH_MAX];
     size_t count = 0;
     struct dirent *entry;
-    DIR *list = bh_run_base(run_dir, base, sizeof(base)) ? NULL : opendir(base);
+    DIR *list = find_base(run_dir, base, sizeof(base)) ? NULL : opendir(base);
     while (list && count < room && (entry = readdir(list))) {
         if (entry->d_name[0] == '.' || strlen(entry->d_name) >= BH_SYSTEM_NAME_MAX)
             continue;
@@ -74,6 +88,13 @@ int bh_client_connect(struct bh_client *client, const char *run_dir, const char 
     char names[SYSTEMS_MAX][BH_SYSTEM_NAME_MAX], base[BH_RUN_PATH_MAX];
     client->fd = -1;
     client->line = NULL;
+    int err = find_base(run_dir, base, sizeof(base));
+    if (err == BH_ERR_ACCESS) {
+        const struct bh_diag_where where = {.file = base};
+        bh_error(sink, &where, "name another place by --run-dir=",
+                 "the directory belongs to somebody else, or others may write to it");
+        return err;
+    }
     if (!system) {
         const size_t count = bh_client_systems(run_dir, names, SYSTEMS_MAX);
         if (!count) {
@@ -87,7 +108,6 @@ int bh_client_connect(struct bh_client *client, const char *run_dir, const char 
         }
         system = names[0];
     }
-    int err = bh_run_base(run_dir, base, sizeof(base));
     const int fd = err ? -1 : connect_to(base, system);
     if (fd < 0) {
         bh_error(sink, NULL, "`bulkhead ps` shows what runs", "no system \"%s\" is running", system);

@@ -32,7 +32,8 @@ int bh_client_take(struct bh_client *client, int fd) BH_MUST_USE;
 
 /*
  * Connect to the running system called `system`; NULL: the only one that runs. What is wrong is said on `sink`.
- * BH_ERR_NOENT: none runs, or not that one. BH_ERR_INVAL: several run, and none was named.
+ * BH_ERR_NOENT: none runs, or not that one. BH_ERR_INVAL: several run, and none was named. BH_ERR_ACCESS: `run_dir` is
+ * NULL, and the usual place is not this user's alone.
  */
 int bh_client_connect(struct bh_client *client, const char *run_dir, const char *system,
                       struct bh_diag_sink *sink) BH_MUST_USE;

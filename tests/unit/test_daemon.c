@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/run_dir.h"
 #include <bulkhead/impl/process.h>
+#include <bulkhead/impl/unix_socket.h>
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -468,6 +469,41 @@ static void refusal_is_said_and_a_daemon_that_went_away_is_not(void **state)
     assert_non_null(strstr(heard.text, "does not answer"));
 }
 
+/* In the usual place, when others may write there, a daemon may be anybody's: it is not asked. In a named one it is. */
+static void daemon_of_others_is_not_taken_for_ours(void **state)
+{
+    char folder[] = "/tmp/bh-u.XXXXXX", base[64], system[80], path[100], names[4][BH_SYSTEM_NAME_MAX];
+    struct bh_diag_sink silence = {.emit = quiet_emit};
+    struct bh_client client;
+    const char *before = getenv("XDG_RUNTIME_DIR");
+    char *kept = before ? strdup(before) : NULL;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(base, sizeof(base), "%s/bulkhead", folder);
+    snprintf(system, sizeof(system), "%s/trap", base);
+    snprintf(path, sizeof(path), "%s/control.sock", system);
+    assert_true(!mkdir(base, 0700) && !mkdir(system, 0700));
+    const int fd = bh_unix_listen(path, SOCK_STREAM, 8, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", folder, 1), 0);
+    for (unsigned shared = 0; shared < 2; shared++) {
+        assert_int_equal(chmod(base, shared ? 0777 : 0700), 0);
+        assert_int_equal(bh_client_systems(NULL, names, 4), !shared);
+        assert_int_equal(bh_client_runs(NULL, "trap"), !shared);
+        assert_int_equal(bh_client_connect(&client, NULL, "trap", &silence), shared ? BH_ERR_ACCESS : BH_OK);
+        bh_client_close(&client);
+        assert_int_equal(bh_client_systems(base, names, 4), 1);
+        assert_true(bh_client_runs(base, "trap"));
+    }
+    if (kept)
+        setenv("XDG_RUNTIME_DIR", kept, 1);
+    else
+        unsetenv("XDG_RUNTIME_DIR");
+    free(kept);
+    close(fd);
+    assert_true(!unlink(path) && !rmdir(system) && !rmdir(base) && !rmdir(folder));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +526,7 @@ int main(void)
         cmocka_unit_test(child_that_cannot_be_executed_is_an_error_of_start),
         cmocka_unit_test(child_is_killed_and_waited_for),
         cmocka_unit_test(refusal_is_said_and_a_daemon_that_went_away_is_not),
+        cmocka_unit_test(daemon_of_others_is_not_taken_for_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
