@@ -6,6 +6,7 @@
 
 #include "driver/vhost_front.h"
 #include <bulkhead/impl/diag.h>
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -91,7 +92,7 @@ bool bench_backend_alive(struct bench_backend *backend)
 int bench_backend_connect(struct bench_backend *backend, const char *path)
 {
     for (unsigned waited = 0; waited < LISTEN_MS && !bench_stopped; waited++) {
-        const int fd = bh_vhost_front_connect(path);
+        const int fd = bh_unix_connect(path, SOCK_STREAM);
 
         if (fd >= 0)
             return fd;

@@ -7,6 +7,7 @@
 #include "bench/recipe_impl.h"
 
 #include "driver/vhost_front.h"
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -241,7 +242,7 @@ static int open_other(const struct bench_recipe *recipe, const struct bench_case
 static int open_socket(const struct bench_recipe *recipe, struct bench_backend *backend, int *fds, char *why,
                        size_t why_size)
 {
-    fds[0] = bh_vhost_front_connect(recipe->what);
+    fds[0] = bh_unix_connect(recipe->what, SOCK_STREAM);
     if (fds[0] >= 0)
         return bench_backend_adopt(backend, fds[0]);
     snprintf(why, why_size, "nobody answers at %s: %s", recipe->what, strerror(errno));

@@ -5,12 +5,13 @@
 #include "bench/vsock_guest.h"
 
 #include "abi/virtio_vsock.h"
+#include <bulkhead/impl/unix_socket.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define QUEUE_SIZE  256u
@@ -186,17 +187,13 @@ int bench_vsock_establish(struct bench_vsock *vsock)
 
 static int listen_for(struct bench_vsock *vsock)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
     if ((size_t)snprintf(vsock->path, sizeof(vsock->path), "%s_%u", vsock->link->host_path, HOST_PORT) >=
-        sizeof(address.sun_path))
+        sizeof(vsock->path))
         return BH_ERR_RANGE;
-    strcpy(address.sun_path, vsock->path);
-    vsock->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     (void)unlink(vsock->path);
-    if (vsock->listener < 0 || bind(vsock->listener, (struct sockaddr *)&address, sizeof(address)) ||
-        listen(vsock->listener, 64))
-        return BH_ERR_IO;
+    vsock->listener = bh_unix_listen(vsock->path, SOCK_STREAM | SOCK_NONBLOCK, 64, 0);
+    if (vsock->listener < 0)
+        return errno == ENAMETOOLONG ? BH_ERR_RANGE : BH_ERR_IO;
     return BH_OK;
 }
 

@@ -43,8 +43,6 @@ struct bh_vhost_front {
  * BH_ERR_INVAL: it answered that it refuses; BH_ERR_UNSUPPORTED: the protocol feature was not negotiated.
  */
 
-/* A connection to the back-end that listens on `path`; -1: errno says why. */
-int bh_vhost_front_connect(const char *path);
 /*
  * Take over a connected socket, become the owner, agree on the protocol. The socket is closed on failure. `in_band`: kicks
  * and calls are messages, which the device process must be able to (BH_ERR_UNSUPPORTED).

@@ -1,37 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vhost-user front-end's beginning: finding a back-end, and a driver's steps until its device is live.
+ * The vhost-user front-end's beginning: a driver's steps until its device is live.
  */
 #include "driver/vhost_front.h"
 
 #include <bulkhead/device.h>
-#include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #define STATUS_BEFORE (BH_STATUS_ACKNOWLEDGE | BH_STATUS_DRIVER)
-
-int bh_vhost_front_connect(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, why;
-
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(address.sun_path, path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    why = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = why;
-    return -1;
-}
 
 int bh_vhost_front_negotiate(struct bh_vhost_front *front, const struct bh_features *features)
 {

@@ -7,11 +7,11 @@
 #include "devices/vsock/vsock_host.h"
 #include "tests/conformance/conf.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define RX         VIRTIO_VSOCK_RX
@@ -246,7 +246,6 @@ struct host {
 /* The host's program that the guest will connect to. */
 static struct host host_listen(struct conf *conf, int type)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct host host = {.fd = -1};
 
     if (!conf->plan->host_path)
@@ -254,11 +253,8 @@ static struct host host_listen(struct conf *conf, int type)
     CONF_CHECK(conf, (size_t)snprintf(host.path, sizeof(host.path), "%s_%u", conf->plan->host_path,
                                       HOST_PORT) < sizeof(host.path));
     unlink(host.path);
-    memcpy(address.sun_path, host.path, strlen(host.path));
-    host.listener = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    host.listener = bh_unix_listen(host.path, type, 4, 0);
     CONF_CHECK(conf, host.listener >= 0);
-    CONF_CHECK(conf, bind(host.listener, (struct sockaddr *)&address, sizeof(address)) == 0);
-    CONF_CHECK(conf, listen(host.listener, 4) == 0);
     return host;
 }
 

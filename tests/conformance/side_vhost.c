@@ -7,6 +7,7 @@
 #include "driver/vhost_front.h"
 #include "tests/conformance/conf.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -221,7 +222,8 @@ static int start_program(const struct conf_plan *plan, pid_t *child)
 /* A connection, and the guest's memory on it. */
 static int open_front(const struct conf_plan *plan, struct bh_drv_guest *guest, struct vhost_side *v)
 {
-    const int fd = plan->connect ? bh_vhost_front_connect(plan->connect) : start_program(plan, &v->child);
+    const int fd =
+        plan->connect ? bh_unix_connect(plan->connect, SOCK_STREAM) : start_program(plan, &v->child);
     int err;
 
     if (fd < 0)

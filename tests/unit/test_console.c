@@ -7,6 +7,7 @@
 #include "devices/console/ends.h"
 #include "tests/unit/class_rig.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -267,11 +267,9 @@ static void turn(struct host *host)
 
 static int client(struct host *host)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int fd = bh_unix_connect(host->path, SOCK_STREAM | SOCK_NONBLOCK);
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", host->path);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_true(fd >= 0);
     turn(host);
     return fd;
 }

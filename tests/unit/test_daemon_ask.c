@@ -7,13 +7,13 @@
 #include "daemon/client.h"
 #include "daemon/system.h"
 
+#include <bulkhead/impl/unix_socket.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -53,15 +53,14 @@ static int setup(void **state)
     bed->system.table.unit_count = DEVICES;
     for (int i = 0; i < DEVICES; i++) {
         struct unit *unit = &bed->units[i];
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        char path[sizeof(unit->name) + 4];
         bed->devices[i].class_name = (char *)"rng";
         *unit = (struct unit){
             .system = &bed->system, .index = (uint16_t)i, .plan_index = (uint32_t)i, .process.pid = 1};
         snprintf(unit->name, sizeof(unit->name), "a.d%d", i);
-        snprintf(address.sun_path, sizeof(address.sun_path), "%s.ctl", unit->name);
-        unit->control_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(bind(unit->control_fd, (struct sockaddr *)&address, sizeof(address)), 0);
-        assert_int_equal(listen(unit->control_fd, 4), 0);
+        snprintf(path, sizeof(path), "%s.ctl", unit->name);
+        unit->control_fd = bh_unix_listen(path, SOCK_STREAM, 4, 0);
+        assert_true(unit->control_fd >= 0);
     }
     *state = bed;
     return 0;
