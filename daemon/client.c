@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FIRST_ROOM = 64 * 1024, PROTOCOL_VERSION = 1, SYSTEMS_MAX = 64 };
+enum { FIRST_ROOM = 64 * 1024, PROTOCOL_VERSION = 1, SYSTEMS_MAX = 64, PLAIN_MAX = 1024 };
 
 int bh_client_take(struct bh_client *client, int fd)
 {
@@ -190,6 +190,25 @@ static int refusal(const char *kind)
     return kind && !strcmp(kind, "arguments") ? BH_ERR_RANGE : BH_ERR_INVAL;
 }
 
+/* A device process's words may be in it, which a guest took over: no control characters on a terminal. */
+static const char *plain(const char *text, char kept[PLAIN_MAX])
+{
+    snprintf(kept, PLAIN_MAX, "%s", text);
+    for (char *c = kept; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    return kept;
+}
+
+static void say_refusal(const json_t *message, struct bh_diag_sink *sink)
+{
+    const char *why = json_string_value(json_object_get(message, "error"));
+    const char *hint = json_string_value(json_object_get(message, "hint"));
+    char text[PLAIN_MAX], help[PLAIN_MAX];
+    bh_error(sink, NULL, hint ? plain(hint, help) : NULL, "%s",
+             plain(why ? why : "the daemon refused", text));
+}
+
 int bh_client_ask(struct bh_client *client, const char *op, json_t *request, struct bh_diag_sink *sink,
                   json_t **answer)
 {
@@ -210,9 +229,7 @@ int bh_client_ask(struct bh_client *client, const char *op, json_t *request, str
     if (err)
         return err;
     if (!json_is_true(json_object_get(message, "ok"))) {
-        const char *why = json_string_value(json_object_get(message, "error"));
-        bh_error(sink, NULL, json_string_value(json_object_get(message, "hint")), "%s",
-                 why ? why : "the daemon refused");
+        say_refusal(message, sink);
         err = refusal(json_string_value(json_object_get(message, "kind")));
         json_decref(message);
         return err;

@@ -463,6 +463,8 @@ static void refusal_is_said_and_a_daemon_that_went_away_is_not(void **state)
     assert_string_equal(heard.text, "");
     assert_int_equal(ask("{\"v\":1,\"ok\":false,\"error\":\"it is busy\"}\n", &heard), BH_ERR_INVAL);
     assert_string_equal(heard.text, "it is busy");
+    assert_int_equal(ask("{\"ok\":false,\"error\":\"\\u001b[2J\\r\\ngone\u00e9\"}\n", &heard), BH_ERR_INVAL);
+    assert_string_equal(heard.text, "?[2J??gone\u00e9");
     assert_int_equal(ask("{\"event\":\"down\"}\n", &heard), BH_ERR_CLOSED);
     assert_string_equal(heard.text, "");
     assert_int_equal(ask("no JSON\n", &heard), BH_ERR_PROTO);
