@@ -26,6 +26,20 @@ int bh_qmp_send(struct bh_qmp *qmp, const char *command, const char *arguments)
     return send(qmp->fd, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) == length ? BH_OK : BH_ERR_CLOSED;
 }
 
+/* So many in a minute: more is a flood, and told as a number. */
+enum { ERRORS_BURST = 10, ERRORS_PERIOD_MS = 60000 };
+
+static void complain(struct bh_qmp *qmp, const char *what)
+{
+    char text[512];
+    unsigned held;
+    if (!bh_diag_allowed(&qmp->limit, &held))
+        return;
+    if (held)
+        snprintf(text, sizeof(text), "%.400s (and %u more before)", what, held);
+    qmp->error(qmp, held ? text : what);
+}
+
 static void handle_event(struct bh_qmp *qmp, const char *name, const json_t *message)
 {
     const json_t *data = json_object_get(message, "data");
@@ -39,15 +53,15 @@ static void handle_line(struct bh_qmp *qmp, const char *line, size_t length)
     const char *event = json_string_value(json_object_get(message, "event"));
     const json_t *error = json_object_get(message, "error");
     if (!json_is_object(message)) {
-        qmp->error(qmp, "QEMU's control socket said something that is no JSON object");
+        complain(qmp, "QEMU's control socket said something that is no JSON object");
     } else if (json_object_get(message, "QMP")) {
         if (bh_qmp_send(qmp, "qmp_capabilities", NULL))
-            qmp->error(qmp, "QEMU's control socket does not take commands");
+            complain(qmp, "QEMU's control socket does not take commands");
     } else if (event) {
         handle_event(qmp, event, message);
     } else if (error) {
         const char *what = json_string_value(json_object_get(error, "desc"));
-        qmp->error(qmp, what ? what : "QEMU refused a command");
+        complain(qmp, what ? what : "QEMU refused a command");
     } else if (!qmp->ready) {
         qmp->ready = true;
         qmp->event(qmp, NULL, NULL, false);
@@ -69,7 +83,7 @@ static void handle_lines(struct bh_qmp *qmp)
     }
     if (qmp->fd >= 0 && qmp->length == BH_QMP_LINE_MAX) {
         qmp->length = 0;
-        qmp->error(qmp, "QEMU's control socket sent a line without an end");
+        complain(qmp, "QEMU's control socket sent a line without an end");
     }
 }
 
@@ -91,7 +105,11 @@ int bh_qmp_init(struct bh_qmp *qmp, struct bh_loop *loop, int fd,
                 void (*event)(struct bh_qmp *qmp, const char *name, const char *reason, bool guest),
                 void (*error)(struct bh_qmp *qmp, const char *what))
 {
-    *qmp = (struct bh_qmp){.fd = fd, .line = malloc(BH_QMP_LINE_MAX), .event = event, .error = error};
+    *qmp = (struct bh_qmp){.fd = fd,
+                           .line = malloc(BH_QMP_LINE_MAX),
+                           .limit = {.burst = ERRORS_BURST, .period_ms = ERRORS_PERIOD_MS},
+                           .event = event,
+                           .error = error};
     int err = qmp->line ? bh_loop_fd_add(loop, &qmp->watch, fd, BH_LOOP_READ, readable) : BH_ERR_NOMEM;
     if (err)
         bh_qmp_fini(qmp);

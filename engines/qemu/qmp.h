@@ -8,6 +8,7 @@
 #ifndef ENGINES_QEMU_QMP_H
 #define ENGINES_QEMU_QMP_H
 
+#include <bulkhead/impl/diag.h>
 #include <bulkhead/impl/loop.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,11 +20,12 @@ struct bh_qmp {
     int fd; /* -1: closed */
     char *line;
     size_t length;
-    bool ready; /* capabilities are negotiated: commands may be sent */
+    struct bh_diag_limit limit; /* of errors */
+    bool ready;                 /* capabilities are negotiated: commands may be sent */
     /* `name` is NULL when QMP is ready; `reason` and `guest` are of SHUTDOWN and RESET, else NULL and false. */
     void (*event)(struct bh_qmp *qmp, const char *name, const char *reason, bool guest);
-    void (*error)(struct bh_qmp *qmp,
-                  const char *what); /* a command was refused, or the peer made no sense */
+    /* A command was refused, or the peer made no sense; rate-limited. */
+    void (*error)(struct bh_qmp *qmp, const char *what);
 };
 
 /* Take fd and begin. BH_ERR_NOMEM, BH_ERR_IO; the fd is closed then. */

@@ -266,6 +266,18 @@ static void qmp_survives_what_makes_no_sense(void **state)
     peer_close(&peer);
 }
 
+static void qmp_that_floods_is_not_told_of_each_time(void **state)
+{
+    struct peer peer;
+    peer_open(&peer);
+    for (unsigned i = 0; i < 500; i++)
+        say(&peer, "{\"error\": {\"desc\": \"no\"}}\n");
+    assert_in_range(peer.errors, 1, 20);
+    say(&peer, "{\"event\": \"RESET\"}\n"); /* and is heard */
+    assert_int_equal(peer.resets, 1);
+    peer_close(&peer);
+}
+
 static void qmp_may_be_ended_from_its_own_event(void **state)
 {
     struct peer peer;
@@ -286,6 +298,7 @@ int main(void)
         cmocka_unit_test(net_of_an_old_qemu_gets_no_vectors),
         cmocka_unit_test(qmp_negotiates_and_tells_of_events),
         cmocka_unit_test(qmp_survives_what_makes_no_sense),
+        cmocka_unit_test(qmp_that_floods_is_not_told_of_each_time),
         cmocka_unit_test(qmp_may_be_ended_from_its_own_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
