@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define LISTEN_MS 30000u
-#define GO_MS     30000u /* valgrind takes its time */
+#define GO_NS     30000000000ull /* valgrind takes its time */
 
 void bench_command_add(struct bench_command *command, const char *format, ...)
 {
@@ -145,7 +145,7 @@ void bench_backend_stop(struct bench_backend *backend)
         return;
     bench_backend_pause(backend, false);
     signal_all(backend, SIGTERM);
-    while (!all_gone(backend) && bench_now() - since < GO_MS * 1000000ull)
+    while (!all_gone(backend) && bench_now() - since < GO_NS)
         (void)bh_loop_step(backend->loop, 10);
     for (unsigned i = 0; i < backend->count; i++)
         if (backend->process[i].pid)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Instructions that a back-end's user space spends on a request, counted by callgrind.
+ * Instructions that a back-end's user space spends on a request, counted by the processor where it can,
+ * by callgrind elsewhere.
  *
- * Threading: one thread.   Ownership: nothing is kept.   May block: while valgrind runs, some seconds.
+ * Threading: one thread.   Ownership: nothing is kept.   May block: some seconds where valgrind counts.
  */
 #ifndef BENCH_INSTRUCTIONS_H
 #define BENCH_INSTRUCTIONS_H

@@ -126,7 +126,8 @@ const struct bh_option bench_options[] = {
      .type = BH_OPT_BOOL,
      .offset = AT(instructions),
      .def = "off",
-     .help = "Count instructions a request too, by callgrind (valgrind is needed)"},
+     .help = "Count instructions a request too, by the processor's counters, or by valgrind where there are "
+             "none"},
     {.name = "store-size",
      .type = BH_OPT_SIZE,
      .offset = AT(store_bytes),

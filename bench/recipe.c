@@ -46,6 +46,8 @@ void bench_recipe_count(struct bench_command *command, const struct bench_place 
         return;
     bench_command_add(command, "valgrind");
     bench_command_add(command, "--tool=callgrind");
+    bench_command_add(command,
+                      "--fair-sched=try"); /* else a thread that polls may keep the others out for good */
     bench_command_add(command, "--callgrind-out-file=%s", place->callgrind);
 }
 
@@ -165,7 +167,8 @@ static int command_of_user(struct bench_command *command, const struct bench_rec
     bench_command_add(command, "/bin/sh");
     bench_command_add(command, "-c");
     if (place->callgrind) /* it follows no exec */
-        bench_command_add(command, "exec valgrind --tool=callgrind --callgrind-out-file=%s %s",
+        bench_command_add(command,
+                          "exec valgrind --tool=callgrind --fair-sched=try --callgrind-out-file=%s %s",
                           place->callgrind, line);
     else
         bench_command_add(command, "exec %s", line);

@@ -36,6 +36,7 @@ struct bench_place {
     char disk[BENCH_RECIPES][512]; /* and on disk */
     uint64_t store_bytes;          /* size of the files */
     int backend_cpu;
+    bool lockstep; /* the load waits for whole batches to be counted: our devices do not poll meanwhile */
     const char *callgrind; /* the back-end is counted by valgrind, into this file; NULL: it runs as it is */
 };
 

@@ -51,11 +51,10 @@ static int start_ours(const struct bench_recipe *recipe, const char *class, stru
     command.fds[1] = options->fds[0];
     for (unsigned i = 0; i < options->count; i++)
         bench_command_add(&command, "%s", options->word[i]);
-    if (place->callgrind) {
+    if (place->callgrind)
         bench_command_add(&command, "--sandbox=off");
-        if (bh_option_find(bh_device_process_options, "poll-us"))
-            bench_command_add(&command, "--poll-us=0");
-    }
+    if ((place->callgrind || place->lockstep) && bh_option_find(bh_device_process_options, "poll-us"))
+        bench_command_add(&command, "--poll-us=0");
     if (recipe->what)
         bench_command_add(&command, "%s", recipe->what);
     err = bench_backend_start(backend, &command, place->backend_cpu);

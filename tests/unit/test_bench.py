@@ -8,13 +8,16 @@ Usage: test_bench.py BULKHEAD-BENCH BULKHEAD-BLK...
 """
 import json
 import os
+import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 import xml.etree.ElementTree as ElementTree
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -148,6 +151,64 @@ class Reports(unittest.TestCase):
         self.assertNotIn("a<b>", text)
         self.assertIn("blk-randread", done.stdout)
         self.assertTrue(found["machine"]["cpu"])
+
+
+def picture(path):
+    """The pixels of an 8-bit PNG, as a list of rows of (red, green, blue)."""
+    data, at, packed = path.read_bytes(), 8, b""
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + size]
+        if kind == b"IHDR":
+            width, height, depth, colours = struct.unpack(">IIBB", body[:10])
+            assert depth == 8 and colours in (2, 6), (depth, colours)
+        elif kind == b"IDAT":
+            packed += body
+        at += size + 12
+    step = 4 if colours == 6 else 3
+    raw, rows, above = zlib.decompress(packed), [], bytearray(width * step)
+    for y in range(height):
+        start = y * (width * step + 1)
+        row = bytearray(raw[start + 1:start + 1 + width * step])
+        unfilter(raw[start], row, above, step)
+        rows.append([tuple(row[x:x + 3]) for x in range(0, len(row), step)])
+        above = row
+    return rows
+
+
+def unfilter(kind, row, above, step):
+    """PNG's five filters."""
+    for x in range(len(row) if kind else 0):
+        left = row[x - step] if x >= step else 0
+        corner = above[x - step] if x >= step else 0
+        if kind == 4:
+            guess = left + above[x] - corner
+            near = min((left, above[x], corner), key=lambda value: abs(guess - value))
+        else:
+            near = (left, above[x], (left + above[x]) // 2)[kind - 1]
+        row[x] = (row[x] + near) & 255
+
+
+class Browser(unittest.TestCase):
+    COLOURS = ((0x0b, 0x7a, 0x75), (0xc2, 0x57, 0x1a))  # of the first two contestants
+
+    @unittest.skipUnless(shutil.which("chromium"), "there is no chromium")
+    def test_plots_are_seen_in_a_browser(self):
+        with tempfile.TemporaryDirectory() as folder:
+            out, shot = Path(folder) / "out", Path(folder) / "page.png"
+            done = bench(*SHORT, "blk-randread", "--store=null", "--depth=4", f"--out={out}",
+                         f"--peer=same={BLK} --socket-path={{socket}} --null-size={{size}}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+                            "--hide-scrollbars", "--window-size=1000,1000", f"--screenshot={shot}", f"file://{out}/bench.html"],
+                           check=True, capture_output=True, timeout=120)
+            rows = picture(shot)
+        self.assertEqual((len(rows), len(rows[0])), (1000, 1000))
+        for colour in self.COLOURS:
+            bars = [y for y, row in enumerate(rows) if row.count(colour) > 20]  # rows of pixels that a bar crosses
+            self.assertGreater(len(bars), 20, f"no bars of colour {colour}")
+        paper = rows[0][0]
+        self.assertTrue(all(row[0] == paper and row[-1] == paper for row in rows), "the page runs over its edge")
 
 
 class CommandLine(unittest.TestCase):
