@@ -220,6 +220,30 @@ void bh_vsock_pair_name(uint32_t a, uint32_t b, char name[BH_VSOCK_PAIR_MAX])
     snprintf(name, BH_VSOCK_PAIR_MAX, "%u-%u", a < b ? a : b, a < b ? b : a);
 }
 
+/*
+ * The sibling's process may write in the pair's folder too, and if its guest took it over it can take our place there: then
+ * it reaches us no more, and the others do. So it must not keep us from coming up.
+ */
+static int listen_to(struct bh_vsock_host *host, char *path, uint32_t peer)
+{
+    const int fd = path ? bh_unix_listen(path, SOCK_STREAM | SOCK_NONBLOCK, BH_VSOCK_BACKLOG,
+                                         BH_UNIX_OURS_ALONE | BH_UNIX_REPLACE_STALE)
+                        : -1;
+    int err = BH_OK;
+
+    if (fd >= 0)
+        return add(host, fd, SOCK_STREAM, peer, 0, path);
+    if (!path)
+        return BH_ERR_NOMEM;
+    if (errno == EADDRINUSE || errno == EACCES)
+        bh_warn(host->sink, &(struct bh_diag_where){.file = path}, NULL,
+                "the guest of CID %u cannot connect to this one: %s", peer, strerror(errno));
+    else
+        err = bh_unix_complain(path, errno, NULL, host->sink);
+    free(path);
+    return err;
+}
+
 /* The pair's folder stays when we end: the sibling may be about to listen in it. */
 static int listen_sibling(struct bh_vsock_host *host, uint32_t peer)
 {
@@ -233,7 +257,7 @@ static int listen_sibling(struct bh_vsock_host *host, uint32_t peer)
     (void)mkdir(folder, 0700); /* when it cannot be, listening says so */
     char *path = text("%s/%u-%u", folder, peer, setup->guest_cid);
     free(folder);
-    return listen_path(host, path, SOCK_STREAM, peer);
+    return listen_to(host, path, peer);
 }
 
 int bh_vsock_listen(struct bh_vsock_host *host)

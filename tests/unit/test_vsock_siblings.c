@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -136,6 +137,26 @@ static void sibling_that_reads_slowly_gets_every_message(void **state)
     bed_free(bed);
 }
 
+/* It harms what the two say to each other, and nothing else. */
+static void sibling_that_takes_a_place_over_keeps_nobody_down(void **state)
+{
+    int squatter;
+    struct bed *bed = bed_new_squatted(2, &squatter);
+    struct vsock_packet packet;
+
+    guest_says(bed, 1, header(bed, 1, VIRTIO_VSOCK_OP_REQUEST, 800, 3, 700, VIRTIO_VSOCK_TYPE_STREAM),
+               VIRTIO_VSOCK_OP_REQUEST, "");
+    assert_false(vsock_rig_next(&bed->rigs[0], &packet));
+    const int host = client(bed, "0", SOCK_STREAM); /* the host's programs reach it */
+    say(host, "CONNECT 1024\n");
+    turn(bed);
+    vsock_rig_expect(&bed->rigs[0], VIRTIO_VSOCK_OP_REQUEST);
+    close(host);
+    close(squatter);
+    assert_int_equal(unlink(path_in(bed, "3-4/4-3")), 0);
+    bed_free(bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +164,7 @@ int main(void)
         cmocka_unit_test(sibling_that_refuses_or_is_not_there_is_an_rst),
         cmocka_unit_test(guests_that_are_no_peers_do_not_meet),
         cmocka_unit_test(sibling_that_reads_slowly_gets_every_message),
+        cmocka_unit_test(sibling_that_takes_a_place_over_keeps_nobody_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

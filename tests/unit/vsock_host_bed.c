@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -27,14 +28,20 @@ const char *path_in(const struct bed *bed, const char *name)
     return path;
 }
 
-struct bed *bed_new(unsigned count, bool allowed)
+static struct bed *make_folder(void)
 {
-    static const uint32_t peers[2] = {4, 3};
     struct bed *bed = calloc(1, sizeof(*bed));
 
     assert_non_null(bed);
     snprintf(bed->dir, sizeof(bed->dir), "/tmp/test-vsock-XXXXXX");
     assert_non_null(mkdtemp(bed->dir));
+    return bed;
+}
+
+static struct bed *make_guests(struct bed *bed, unsigned count, bool allowed)
+{
+    static const uint32_t peers[2] = {4, 3};
+
     bed->sink.emit = ignore;
     bed->count = count;
     bed->paired = allowed;
@@ -54,6 +61,21 @@ struct bed *bed_new(unsigned count, bool allowed)
         vsock_rig_give(&bed->rigs[i], RIG_BUFFERS);
     }
     return bed;
+}
+
+struct bed *bed_new(unsigned count, bool allowed)
+{
+    return make_guests(make_folder(), count, allowed);
+}
+
+struct bed *bed_new_squatted(unsigned count, int *squatter)
+{
+    struct bed *bed = make_folder();
+
+    assert_int_equal(mkdir(path_in(bed, "3-4"), 0700), 0);
+    *squatter = listen_at(bed, "3-4/4-3");
+    assert_true(*squatter >= 0);
+    return make_guests(bed, count, true);
 }
 
 void bed_free(struct bed *bed)

@@ -30,6 +30,8 @@ struct bed {
 const char *path_in(const struct bed *bed, const char *name);
 /* One guest with CID 3 and, when it has peers, a second with CID 4. */
 struct bed *bed_new(unsigned count, bool allowed);
+/* The same, where a sibling has taken over the place in the pair's folder at which the guest of CID 3 listens: `squatter`. */
+struct bed *bed_new_squatted(unsigned count, int *squatter);
 void bed_free(struct bed *bed);
 void turn(struct bed *bed);
 int client(struct bed *bed, const char *name, int type);
