@@ -83,6 +83,8 @@ static void empty(int dir_fd, const char *keep, unsigned levels)
             continue;
         if (!unlinkat(dir_fd, entry->d_name, 0))
             continue;
+        if (errno == EISDIR) /* a device process may have closed a folder of its own to everybody */
+            (void)fchmodat(dir_fd, entry->d_name, 0700, 0);
         const int below = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (below >= 0 && levels > 0) {
             empty(below, NULL, levels - 1);

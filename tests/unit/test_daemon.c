@@ -150,6 +150,36 @@ static void run_directory_is_private_emptied_and_removed(void **state)
     assert_int_equal(access(place->base, F_OK), 0);
 }
 
+/* As somebody to whom modes mean something. */
+static int close_a_folder_and_remove(const char *base)
+{
+    struct bh_diag_sink sink = {.emit = quiet_emit};
+    struct bh_run_dir dir;
+    if ((geteuid() == 0 && setuid(65534)) || bh_run_dir_open(&dir, base, "s", "control.sock", &sink) ||
+        mkdirat(dir.fd, "a.link", 0700))
+        return 1;
+    close(openat(dir.fd, "a.link/meet", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    if (fchmodat(dir.fd, "a.link", 0, 0))
+        return 2;
+    bh_run_dir_remove(&dir);
+    return rmdir(base) ? 3 : 0;
+}
+
+static void run_directory_is_emptied_of_folders_that_are_closed(void **state)
+{
+    char base[] = "/tmp/bh-u.XXXXXX";
+    int status;
+    assert_non_null(mkdtemp(base));
+    assert_true(geteuid() != 0 || chown(base, 65534, (gid_t)-1) == 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child)
+        _exit(close_a_folder_and_remove(base));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void run_directory_waits_for_the_last_process_of_a_killed_run(void **state)
 {
     const struct place *place = *state;
@@ -514,6 +544,7 @@ int main(void)
         cmocka_unit_test(match_forgets_what_was_before_a_reset),
         cmocka_unit_test_setup_teardown(log_is_rotated_and_never_grows_beyond_twice_its_size, make_place,
                                         remove_place),
+        cmocka_unit_test(run_directory_is_emptied_of_folders_that_are_closed),
         cmocka_unit_test_setup_teardown(run_directory_is_private_emptied_and_removed, make_place,
                                         remove_place),
         cmocka_unit_test_setup_teardown(run_directory_waits_for_the_last_process_of_a_killed_run, make_place,
