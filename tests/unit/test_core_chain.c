@@ -100,7 +100,7 @@ static void chain_of_four_gibibytes_is_refused(void **state)
         struct bh_mem_region regions[3];
         struct bh_mem_table table = {regions, 3};
 
-        open_ring(layout, 8, 4);
+        open_ring(layout | INDIRECT, 8, 4);
         regions[0] = r.regions[0];
         regions[1] = r.regions[1];
         regions[2] = huge;
@@ -108,7 +108,15 @@ static void chain_of_four_gibibytes_is_refused(void **state)
         bh_mem_publish(&r.mem, &table);
         ring_add(&r, (struct buf[]){{1ull << 40, UINT32_MAX - 1, 0}, {1ull << 40, 1, W}}, 2);
         assert_int_equal(pop_one(&r)->out_len, UINT32_MAX - 1);
-        ring_add(&r, (struct buf[]){{1ull << 40, UINT32_MAX - 1, 0}, {1ull << 40, 2, W}}, 2);
+        ring_write_table(&r, (struct buf[]){{1ull << 40, UINT32_MAX, 0}}, 1, GUEST_BASE + 0x8000);
+        ring_add(&r, (struct buf[]){{(1ull << 40) + 0x8000, 16, IN}}, 1); /* the same bytes for us */
+        assert_int_equal(pop_one(&r)->out_len, UINT32_MAX);
+        ring_write_table(&r, (struct buf[]){{1ull << 40, UINT32_MAX - 1, 0}, {1ull << 40, 2, W}}, 2,
+                         GUEST_BASE + 0x8000);
+        if (layout)
+            ring_add(&r, (struct buf[]){{(1ull << 40) + 0x8000, 32, IN}}, 1);
+        else
+            ring_add(&r, (struct buf[]){{1ull << 40, UINT32_MAX - 1, 0}, {1ull << 40, 2, W}}, 2);
         expect_broken(&r, BH_BROKEN_CHAIN_BYTES);
         ring_close(&r);
     }
