@@ -57,6 +57,11 @@ static bool nobody_there(struct run *run, int err)
                  "start the back-end first, and name the socket that it listens on",
                  "no back-end answers there: %s", strerror(errno));
         run->unanswered = true;
+    } else if (err && run->plan.program && run->report.count == 0) {
+        bh_error(NULL, &(struct bh_diag_where){.file = run->plan.program},
+                 "run it by hand with the words that stand behind --", "it does not answer as a back-end: %s",
+                 bh_err_text(err));
+        run->unanswered = true;
     }
     return run->unanswered;
 }
