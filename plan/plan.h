@@ -28,7 +28,8 @@
 #define BH_PLAN_DEVICES_MAX 16384
 #define BH_PLAN_NAME_MAX                                                                                     \
     31 /* bytes of a domain's, device's, link's, switch's or system's name: a node name [DTSpec 2.2.1] */
-#define BH_PLAN_CPUS_MAX     64 /* of one domain */
+#define BH_PLAN_NAME_TAKEN   "daemon" /* no domain and no switch has this name: its log is the daemon's own */
+#define BH_PLAN_CPUS_MAX     64       /* of one domain */
 #define BH_PLAN_PCI_SLOTS    31 /* devices of one domain: slots 1 to 31 of its bus; slot 0 is the host bridge */
 #define BH_PLAN_SWITCH_PORTS 64
 

@@ -92,7 +92,8 @@ static bool verify_domain(struct bh_plan_reader *reader, uint32_t index)
     const struct bh_plan_domain *domain = &reader->plan->domains[index];
     uint64_t slots = 0;
 
-    if (!bh_plan_name_ok(domain->name) || bh_plan_domain_find(reader->plan, domain->name) != index)
+    if (!bh_plan_name_ok(domain->name) || strcmp(domain->name, BH_PLAN_NAME_TAKEN) == 0 ||
+        bh_plan_domain_find(reader->plan, domain->name) != index)
         return bh_plan_wrong(reader, domain->node, "its name is none, or is there twice");
     if (domain->cpu_count == 0 || domain->cpu_count > BH_PLAN_CPUS_MAX)
         return bh_plan_wrong(reader, domain->node, "it has no cores, or too many");
@@ -167,7 +168,8 @@ static bool verify_switches(struct bh_plan_reader *reader)
     for (uint32_t i = 0; i < plan->switch_count; i++) {
         const struct bh_plan_switch *one = &plan->switches[i];
 
-        if (!bh_plan_name_ok(one->name) || bh_plan_domain_find(plan, one->name) != BH_PLAN_NONE)
+        if (!bh_plan_name_ok(one->name) || strcmp(one->name, BH_PLAN_NAME_TAKEN) == 0 ||
+            bh_plan_domain_find(plan, one->name) != BH_PLAN_NONE)
             return bh_plan_wrong(reader, one->node, "its name is none, or a domain's");
         for (uint32_t k = 0; k < i; k++) {
             if (strcmp(plan->switches[k].name, one->name) == 0)

@@ -74,6 +74,10 @@ static void check_name(struct bh_draft *draft, const struct bh_diag_where *where
         bh_report_error(draft->report, where, NULL, "use a letter, then letters, digits and ,._+-@",
                         "\"%s\" cannot be the name of a %s: a name has 1 to %d characters of a node name",
                         name, what, BH_PLAN_NAME_MAX);
+    else if (strcmp(name, BH_PLAN_NAME_TAKEN) == 0 &&
+             (strcmp(what, "domain") == 0 || strcmp(what, "switch") == 0))
+        bh_report_error(draft->report, where, NULL, "name it otherwise",
+                        "\"%s\" cannot be the name of a %s: the daemon's own log is called so", name, what);
 }
 
 /* Properties of a node that is ours through and through: every one must be known. */
