@@ -18,6 +18,7 @@ const struct bench_metric_text bench_metrics[BENCH_METRICS] = {
     [BENCH_P999] = {"p99_9_us", "p99.9", "us", -1},
     [BENCH_KICKS] = {"kicks", "kicks", "", 0},
     [BENCH_CALLS] = {"calls", "calls", "", 0},
+    [BENCH_DRIVER] = {"driver_us", "driver, us", "us", 0},
     [BENCH_INSTRUCTIONS] = {"instructions", "instr.", "", -1},
     [BENCH_READY] = {"ready_ms", "ready", "ms", -1},
     [BENCH_MEMORY] = {"private_dirty_kib", "private dirty", "KiB", -1},

@@ -49,6 +49,7 @@ enum bench_metric {
     BENCH_P999,
     BENCH_KICKS,        /* notifications by the driver, a request */
     BENCH_CALLS,        /* and by the device */
+    BENCH_DRIVER,       /* the driver's CPU microseconds a request: is it the bottleneck? */
     BENCH_INSTRUCTIONS, /* of the back-end's user space, a request */
     BENCH_READY,        /* milliseconds from its start until it answers */
     BENCH_MEMORY,       /* private dirty memory of its processes, KiB */

@@ -146,6 +146,16 @@ static int cross_ways(struct crossing *crossing)
     return err;
 }
 
+/* Disks have sectors, a frame has a header and room for a time, a packet of a socket has a largest size. */
+static bool block_fits(const struct bench_workload *workload, uint32_t block)
+{
+    if (workload->load == &bench_load_blk)
+        return block && block % 512 == 0;
+    if (workload->load == &bench_load_net || workload->load == &bench_load_pair)
+        return block >= 60 && block <= 65500;
+    return block && (workload->load != &bench_load_vsock || block <= 64u << 10);
+}
+
 static int cross_sizes(struct crossing *crossing)
 {
     const struct bench_workload *workload = crossing->one.workload;
@@ -167,7 +177,7 @@ static int cross_sizes(struct crossing *crossing)
             for (size_t d = 0; d < depths && !err; d++) {
                 crossing->one.depth =
                     asked_depths->count ? (unsigned)asked_depths->number[d] : workload->depths[d];
-                if (crossing->one.block && crossing->one.depth)
+                if (crossing->one.depth && block_fits(workload, crossing->one.block))
                     err = cross_ways(crossing);
             }
         }

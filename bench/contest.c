@@ -127,6 +127,7 @@ static void evaluate(const struct bench_tally *tally, const struct bench_moment 
     if (cpu > 0)
         sample->value[BENCH_PER_CORE] = requests / cpu;
     sample->value[BENCH_CPU] = cpu * 1e6 / requests;
+    sample->value[BENCH_DRIVER] = (double)(to->driver_ns - from->driver_ns) / 1e3 / requests;
     sample->value[BENCH_KICKS] = (double)tally->kicks / requests;
     sample->value[BENCH_CALLS] = (double)tally->calls / requests;
     if (tally->latency.count) {

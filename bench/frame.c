@@ -15,6 +15,14 @@ void bench_frame_lay(uint8_t *frame, uint32_t size)
     memcpy(frame, header, size < sizeof(header) ? size : sizeof(header));
 }
 
+void bench_frame_answer(uint8_t *frame, uint32_t size)
+{
+    const uint8_t from_two[14] = {BENCH_MAC(1), BENCH_MAC(2), 0x88, 0xb5};
+
+    memset(frame, 0, size);
+    memcpy(frame, from_two, size < sizeof(from_two) ? size : sizeof(from_two));
+}
+
 bool bench_frame_ours(const uint8_t *frame)
 {
     return memcmp(frame, header, sizeof(header)) == 0;

@@ -32,8 +32,9 @@ extern const struct bench_load_ops bench_load_blk, bench_load_rng, bench_load_co
 
 /* The addresses of the network loads: of the sender's card 1, of the receiver's 2. */
 #define BENCH_MAC(n) 0x02, 0x62, 0x68, 0x00, 0x00, (n)
-/* A frame of `size` bytes from 1 to 2; is it one? `frame` has 14 bytes or more. */
+/* A frame of `size` bytes from 1 to 2, and one from 2 to 1; is it one of the first kind? `frame` has 14 bytes or more. */
 void bench_frame_lay(uint8_t *frame, uint32_t size);
+void bench_frame_answer(uint8_t *frame, uint32_t size);
 bool bench_frame_ours(const uint8_t *frame);
 
 /* What a workload of a network has between its two cards. */

@@ -216,7 +216,7 @@ class CommandLine(unittest.TestCase):
         for words, said in ((["blk-randred"], 'did you mean "blk-randread"'), ([], "name a workload"),
                             (["--all", "blk-verify"], "--all takes no words"), (["blk-verify", "--depth=x"], '"x" is no number'),
                             (["blk-verify", "--depth=0"], "from 1 to"), (["blk-verify", "--store=tape"], 'no "tape"'),
-                            (["blk-verify", "--store=null"], "nothing fits"), (["blk-verify", "--store=disk"], "needs a disk"),
+                            (["blk-verify", "--store=null"], "nothing fits"), (["blk-verify", "--block=64"], "nothing fits"), (["blk-verify", "--store=disk"], "needs a disk"),
                             (["blk-verify", "--peer=x=/nowhere"], "is neither"), (["blk-verify", "--qsd=/bin/true"], "qemu-storage-daemon"),
                             (["blk-verify", "--spdk=/nowhere"], "is no program"), (["blk-verify", "--peer=bulkhead=x {socket}"], "two contestants"),
                             (["blk-verify", "--out=/proc/nowhere"], "no such folder")):
