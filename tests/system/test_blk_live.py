@@ -88,7 +88,7 @@ def test_a_disk_of_a_running_system_is_resized_by_name(folder):
         assert refused.returncode == 1 and "would be lost" in refused.stderr
         assert runs.run("blk", "resiz", "linux-a.disk").returncode == 2
         unknown = runs.run("blk", "resize", "linux-a.dusk", "8M")
-        assert unknown.returncode == 3 and 'the name "linux-a.dusk"' in unknown.stderr and "bulkhead ps" in unknown.stderr
+        assert unknown.returncode == 3 and 'the name "linux-a.dusk"' in unknown.stderr and 'did you mean "linux-a.disk"?' in unknown.stderr
         assert runs.run("blk", "limit", "linux-a.disk", "--iops=x").returncode == 2
         assert runs.run("restart", "linux-a/dusk").returncode == 3
         for name in ("linux-a.disk", "linux-a/disk"):
