@@ -272,6 +272,14 @@ static void device_answered(void *owner, json_t *said, const char *why)
                 said ? said : json_pack("{s:i, s:b, s:s}", "v", PROTOCOL_VERSION, "ok", 0, "error", why));
 }
 
+/* Whether a class's verb can be said to it: a switch is told to capture as a net is. */
+static bool takes_verbs_of(const struct unit *unit, const char *class, const json_t *inner)
+{
+    const char *op = json_string_value(json_object_get(inner, "op"));
+    return !strcmp(class, unit_class(unit)) ||
+           (unit->kind == UNIT_SWITCH && op && !strcmp(class, "net") && !strcmp(op, "capture"));
+}
+
 static void op_device(struct client *client, const json_t *request)
 {
     struct unit *unit = unit_asked_for(client, request);
@@ -279,14 +287,18 @@ static void op_device(struct client *client, const json_t *request)
     if (!unit)
         return;
     if (unit->kind == UNIT_DOMAIN || !json_is_object(inner)) {
-        answer(client, unit->kind == UNIT_DOMAIN ? "that is a domain: name one of its devices"
-                                                 : "\"request\" is what the device is to be asked");
+        char error[UNIT_NAME_MAX + 80];
+        snprintf(error, sizeof(error),
+                 unit->kind == UNIT_DOMAIN ? "%s is a domain: name one of its devices"
+                                           : "\"request\" is what %s is to be asked",
+                 unit->name);
+        answer(client, error);
         return;
     }
-    const char *class = json_string_value(json_object_get(request, "class")), *own = unit_class(unit);
-    if (class && strcmp(class, own) != 0) {
+    const char *class = json_string_value(json_object_get(request, "class"));
+    if (class && !takes_verbs_of(unit, class, inner)) {
         char error[UNIT_NAME_MAX + 80];
-        snprintf(error, sizeof(error), "%s is a %.30s, and no %.30s", unit->name, own, class);
+        snprintf(error, sizeof(error), "%s is a %.30s, and no %.30s", unit->name, unit_class(unit), class);
         answer(client, error);
         return;
     }
