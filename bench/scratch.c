@@ -68,7 +68,8 @@ int bench_scratch_make(struct bench_place *place, const struct bench_options *op
     }
     for (size_t i = 0; i < contestants && !err; i++) {
         if (stores >> BENCH_STORE_FILE & 1u) {
-            snprintf(place->file[i], sizeof(place->file[i]), "/dev/shm/bulkhead-bench-XXXXXX");
+            snprintf(place->file[i], sizeof(place->file[i]), "/dev/shm/bulkhead-bench-%d-XXXXXX",
+                     (int)getpid());
             err = write_store(place->file[i], place->store_bytes);
         }
         if (!err && (stores >> BENCH_STORE_DISK & 1u))

@@ -26,8 +26,19 @@ SHORT = ["--rounds=2", "--duration=10", "--warm-up=5", "--foreign-load=100000", 
 ENVIRONMENT = {**os.environ, "BULKHEAD_LIBEXEC": str(BLK.parent)}
 
 
-def bench(*words, limit=100):
-    return subprocess.run([BENCH, *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=limit)
+def left_behind(pid):
+    """What a run made and did not remove; its names have its pid in them, since other runs may be under way."""
+    return [path for folder in ("/tmp", "/dev/shm") for path in Path(folder).glob(f"bulkhead-bench-{pid}-*")]
+
+
+def bench(*words):
+    with subprocess.Popen([BENCH, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as run:
+        try:
+            out, err = run.communicate(timeout=100)
+        finally:
+            run.kill()
+    assert not left_behind(run.pid), left_behind(run.pid)
+    return subprocess.CompletedProcess(words, run.returncode, out, err)
 
 
 def cases(*words):
@@ -35,10 +46,6 @@ def cases(*words):
     done = bench(*SHORT, "--json", *words)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     return json.loads(done.stdout)["cases"]
-
-
-def left_behind():
-    return set(Path("/tmp").glob("bulkhead-bench-*")) | set(Path("/dev/shm").glob("bulkhead-bench-*"))
 
 
 class Page(HTMLParser):
@@ -101,7 +108,6 @@ class Workloads(unittest.TestCase):
 
 class Contestants(unittest.TestCase):
     def test_a_command_and_a_variant_take_part(self):
-        before = left_behind()
         words = (f"--peer=same={BLK} --socket-path={{socket}} --blk-file={{file}} --num-queues={{queues}}",
                  "--variant=threads=--aio=threads")
         case, = cases("blk-randwrite", "--store=file", "--depth=4", "--wait=sleep", *words)
@@ -109,7 +115,6 @@ class Contestants(unittest.TestCase):
         for result in case["results"]:
             self.assertGreater(result["figures"]["rate"]["least"], 0, result)
         self.assertIn("verdict", case)
-        self.assertEqual(left_behind(), before)
 
     def test_a_socket_that_somebody_listens_on_takes_part_and_lives_on(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -231,20 +236,20 @@ class CommandLine(unittest.TestCase):
             self.assertIn(line, text)
 
     def test_an_interrupt_shows_what_there_is_and_leaves_nothing(self):
-        before = left_behind()
         words = ["blk-randread", "--store=null,file", "--depth=1", "--wait=sleep", "--duration=5000", "--rounds=9", "--json"]
         with subprocess.Popen([BENCH, *SHORT, *words], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as running:
             children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
             while not children.read_text():
                 time.sleep(0.01)
             started = [int(pid) for pid in children.read_text().split()]
+            self.assertTrue(left_behind(running.pid))
             running.send_signal(signal.SIGINT)
             answer = json.loads(running.communicate(timeout=60)[0])
         self.assertEqual(running.returncode, 130)
         self.assertTrue(answer["interrupted"])
         self.assertTrue(started)
         self.assertFalse([pid for pid in started if Path(f"/proc/{pid}").exists()])
-        self.assertEqual(left_behind(), before)
+        self.assertEqual(left_behind(running.pid), [])
 
 
 if __name__ == "__main__":
