@@ -238,11 +238,10 @@ static void complete_values(const struct bh_option *table)
     }
 }
 
-static void completion(void)
+/* _bulkhead_value OPTION VALUE: what may stand behind "--OPTION=". */
+static void put_value_function(void)
 {
-    printf("# bash completion of bulkhead(1) and the device programs; made from their option tables by the "
-           "build.\n"
-           "_bulkhead_value() {\n    local option=$1 value=$2\n    case $option in\n");
+    printf("_bulkhead_value() {\n    local option=$1 value=$2\n    case $option in\n");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
         complete_values((*verb)->options);
     complete_values(conf_options);
@@ -251,22 +250,32 @@ static void completion(void)
         if (!class->stranger)
             complete_values(class->options);
     complete_values(bh_switch_options);
-    printf("    esac\n}\n\n_bulkhead_words() {\n    case $1 in\n");
-    for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++) {
-        printf("    %s) echo \"", (*verb)->name);
-        complete_table(strcmp((*verb)->name, "conform") ? (*verb)->options : conf_options);
-        for (const struct bh_class_verb *of_class = (*verb)->class ? (*verb)->class->verbs : NULL;
-             of_class && of_class->name; of_class++)
-            complete_table(of_class->arguments);
-        printf("\";;\n");
-        if (!(*verb)->class)
-            continue;
-        printf("    %s-verbs) echo \"", (*verb)->name);
-        for (const struct bh_class_verb *of_class = (*verb)->class->verbs; of_class && of_class->name;
-             of_class++)
-            printf("%s ", of_class->name);
-        printf("\";;\n");
-    }
+    printf("    esac\n}\n\n");
+}
+
+static void put_words_of_verb(const struct bh_verb *verb)
+{
+    const struct bh_class_verb *verbs = verb->class ? verb->class->verbs : NULL;
+
+    printf("    %s) echo \"", verb->name);
+    complete_table(strcmp(verb->name, "conform") ? verb->options : conf_options);
+    for (const struct bh_class_verb *of_class = verbs; of_class && of_class->name; of_class++)
+        complete_table(of_class->arguments);
+    printf("\";;\n");
+    if (!verbs)
+        return;
+    printf("    %s-verbs) echo \"", verb->name);
+    for (const struct bh_class_verb *of_class = verbs; of_class->name; of_class++)
+        printf("%s ", of_class->name);
+    printf("\";;\n");
+}
+
+/* _bulkhead_words WHAT: the options of a verb or a program, or the names that may stand somewhere. */
+static void put_words_function(void)
+{
+    printf("_bulkhead_words() {\n    case $1 in\n");
+    for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
+        put_words_of_verb(*verb);
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++) {
         if (class->stranger)
             continue;
@@ -278,8 +287,7 @@ static void completion(void)
     printf("    bulkhead-switch) echo \"");
     complete_table(bh_switch_process_options);
     complete_table(bh_switch_options);
-    printf("\";;\n");
-    printf("    verbs) echo \"");
+    printf("\";;\n    verbs) echo \"");
     for (const struct bh_verb *const *verb = bh_verbs; *verb; verb++)
         printf("%s ", (*verb)->name);
     printf("--help --version\";;\n    workloads) echo \"%s\";;\n    classes) echo \"", bench_names);
@@ -288,34 +296,45 @@ static void completion(void)
             printf("%s ", class->name);
     printf(
         "\";;\n    names) bulkhead ps --json 2>/dev/null | sed -n 's/^ *\"name\": \"\\(.*\\)\",*/\\1/p';;\n"
-        "    esac\n}\n\n"
-        "_bulkhead() {\n"
-        "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} "
-        "words\n"
-        "    local program=${COMP_WORDS[0]##*/}\n"
-        "    COMPREPLY=()\n"
-        "    if [[ $before == \"=\" ]]; then _bulkhead_value \"${COMP_WORDS[COMP_CWORD-2]}\" \"$word\"; "
-        "return; fi\n"
-        "    if [[ $word == \"=\" ]]; then _bulkhead_value \"$before\" \"\"; return; fi\n"
-        "    if [[ $program != bulkhead ]]; then words=$(_bulkhead_words \"$program\")\n"
-        "    elif ((COMP_CWORD == 1)); then words=$(_bulkhead_words verbs)\n"
-        "    elif [[ $verb == device && $COMP_CWORD == 2 ]]; then words=$(_bulkhead_words classes)\n"
-        "    elif [[ $verb == device ]]; then words=$(_bulkhead_words \"bulkhead-${COMP_WORDS[2]}\")\n"
-        "    elif [[ $word == -* ]]; then words=$(_bulkhead_words \"$verb\")\n"
-        "    else case $verb in\n"
-        "        check | plan | up) COMPREPLY=($(compgen -f -X '!*.dt[sb]' -- \"$word\") $(compgen -d -- "
-        "\"$word\")); return;;\n"
-        "        console | logs | restart | stat) words=$(_bulkhead_words names);;\n"
-        "        bench) words=$(_bulkhead_words workloads);;\n"
-        "        help) words=$(_bulkhead_words verbs);;\n"
-        "        *) if ((COMP_CWORD == 2)); then words=$(_bulkhead_words \"$verb-verbs\")\n"
-        "           elif ((COMP_CWORD == 3)); then words=$(_bulkhead_words names); fi;;\n"
-        "        esac\n"
-        "    fi\n"
-        "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-        "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n"
-        "}\n"
-        "complete -o filenames -F _bulkhead bulkhead");
+        "    esac\n}\n\n");
+}
+
+static const char completion_function[] =
+    "_bulkhead() {\n"
+    "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} "
+    "words\n"
+    "    local program=${COMP_WORDS[0]##*/}\n"
+    "    COMPREPLY=()\n"
+    "    if [[ $before == \"=\" ]]; then _bulkhead_value \"${COMP_WORDS[COMP_CWORD-2]}\" \"$word\"; "
+    "return; fi\n"
+    "    if [[ $word == \"=\" ]]; then _bulkhead_value \"$before\" \"\"; return; fi\n"
+    "    if [[ $program != bulkhead ]]; then words=$(_bulkhead_words \"$program\")\n"
+    "    elif ((COMP_CWORD == 1)); then words=$(_bulkhead_words verbs)\n"
+    "    elif [[ $verb == device && $COMP_CWORD == 2 ]]; then words=$(_bulkhead_words classes)\n"
+    "    elif [[ $verb == device ]]; then words=$(_bulkhead_words \"bulkhead-${COMP_WORDS[2]}\")\n"
+    "    elif [[ $word == -* ]]; then words=$(_bulkhead_words \"$verb\")\n"
+    "    else case $verb in\n"
+    "        check | plan | up) COMPREPLY=($(compgen -f -X '!*.dt[sb]' -- \"$word\") "
+    "$(compgen -f -X '!*.json' -- \"$word\") $(compgen -d -- \"$word\")); return;;\n"
+    "        console | logs | restart | stat) words=$(_bulkhead_words names);;\n"
+    "        bench) words=$(_bulkhead_words workloads);;\n"
+    "        help) words=$(_bulkhead_words verbs);;\n"
+    "        *) if ((COMP_CWORD == 2)); then words=$(_bulkhead_words \"$verb-verbs\")\n"
+    "           elif ((COMP_CWORD == 3)); then words=$(_bulkhead_words names); fi;;\n"
+    "        esac\n"
+    "    fi\n"
+    "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+    "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace\n"
+    "}\n";
+
+static void completion(void)
+{
+    printf("# bash completion of bulkhead(1) and the device programs; made from their option tables by the "
+           "build.\n");
+    put_value_function();
+    put_words_function();
+    printf("%s", completion_function);
+    printf("complete -o filenames -F _bulkhead bulkhead");
     for (const struct bh_plan_class *class = bh_plan_classes; class->name; class ++)
         if (!class->stranger)
             printf(" bulkhead-%s", class->name);

@@ -44,6 +44,13 @@ expect bulkhead-net --soc -- --socket-path=
 expect bulkhead-blk --cache = -- writeback
 expect bulkhead-switch --po -- --port=
 expect bulkhead-switch --con -- --control=
+folder=$(mktemp -d)
+touch "$folder/described.dts" "$folder/planned.json"
+for verb in check plan up; do
+    expect bulkhead $verb "$folder/d" -- "$folder/described.dts"
+    expect bulkhead $verb "$folder/p" -- "$folder/planned.json"
+done
+rm -r "$folder"
 # What bulkhead has no program of is not offered.
 case " $(_bulkhead_words classes) " in
 *" fs "*)
