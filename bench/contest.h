@@ -7,7 +7,7 @@
  * what changes on the machine meanwhile (its clock, its neighbours) meets all of them alike. A sample during which
  * others kept more than `foreign_limit` CPUs busy is thrown away and taken again; after `retries` of them the quietest
  * is kept, and the result says that it is disturbed. Instructions are counted afterwards, on a process of its own
- * under callgrind, by two runs of different lengths: their difference is free of what starting and stopping costs.
+ * (instructions.h).
  *
  * Threading: one thread.   Ownership: results are by value.   May block: as long as a contest takes.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Instructions that a back-end's user space spends on a request, counted by the processor where it can,
- * by callgrind elsewhere.
+ * by callgrind elsewhere: that counts a whole process, so there are two runs of different lengths, and the difference is
+ * free of what starting and stopping costs.
  *
  * Threading: one thread.   Ownership: nothing is kept.   May block: some seconds where valgrind counts.
  */

@@ -9,8 +9,8 @@
  *
  *   Mostly, too, a chain is an indirect table, written by a driver that fills it from its first descriptor to its last.
  * quick_table takes those: their length bounds the chain, so that each descriptor costs two loads, one look at where it
- * lies and one compare of all its flags with those expected. Everything else, from the first descriptor that was not as
- * expected, is quick_on's: the ring's own descriptors and tables in any order.
+ * lies and one compare of all its flags with those expected. quick_ring takes the ring's own descriptors while they are
+ * plain. Everything else, from the first descriptor that was not as expected, is the long way's.
  *
  *   A build for size has none of this (BH_SPEED).
  *

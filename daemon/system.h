@@ -2,7 +2,8 @@
 /*
  * The daemon's inside: the system that it runs, and its units (device processes, switches and domains), each with what
  * its kind needs. units.c makes the supervision's table from the plan; device.c, switch.c, domain.c and console.c start
- * and watch the parts; notify.c hears what device processes say of themselves; control.c speaks with clients; system.c joins them and carries out what the supervision decides.
+ * and watch the parts; notify.c hears what device processes say of themselves; control.c speaks with clients; history.c
+ * writes the log; system.c joins them and carries out what the supervision decides.
  *
  * Threading: one thread.   Ownership: everything belongs to struct system.   May block: as each says.
  */

@@ -63,8 +63,9 @@ struct bh_plan_settings {
 /*
  * Read `path`, check it, plan it. Everything that is wrong goes to `sink` (NULL: the default one), sorted by file
  * and line, not only the first. A path that ends in .json names a plan that was made before (bh_plan_to_json), which is
- * read back, and checked as far as it goes without its description. On BH_OK *plan is the plan; `plan` may be NULL, then the call only checks.
- * BH_ERR_NOENT, BH_ERR_ACCESS, BH_ERR_IO: the file cannot be read. BH_ERR_SYNTAX: it is no tree.
+ * read back, and checked as far as it goes without its description. On BH_OK *plan is the plan; `plan` may be NULL, then
+ * the call only checks.
+ * BH_ERR_NOENT, BH_ERR_ACCESS, BH_ERR_IO: the file cannot be read. BH_ERR_SYNTAX: it is no tree, or no plan.
  * BH_ERR_INVAL: a check failed. BH_ERR_NOMEM. BH_ERR_CHILD: dtc could not be run.
  */
 int bh_plan_make(const struct bh_plan_settings *settings, const char *path, struct bh_diag_sink *sink,
