@@ -210,8 +210,9 @@ class Browser(unittest.TestCase):
             rows = picture(shot)
         self.assertEqual((len(rows), len(rows[0])), (1000, 1000))
         for colour in self.COLOURS:
-            bars = [y for y, row in enumerate(rows) if row.count(colour) > 20]  # rows of pixels that a bar crosses
-            self.assertGreater(len(bars), 20, f"no bars of colour {colour}")
+            # however fast it was, it has a dot in the plot of latency, a dozen rows of pixels high
+            seen = [y for y, row in enumerate(rows) if row.count(colour) >= 4]
+            self.assertGreaterEqual(len(seen), 8, f"nothing of colour {colour}")
         paper = rows[0][0]
         self.assertTrue(all(row[0] == paper and row[-1] == paper for row in rows), "the page runs over its edge")
 
