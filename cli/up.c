@@ -38,16 +38,17 @@ static const struct bh_option options[] = {
     {NULL},
 };
 
-static int detach(struct bh_client *client, const struct bh_plan *plan, bool quiet)
+static int detach(struct bh_client *client, const struct bh_plan *plan, const struct up_values *values)
 {
     json_t *answer;
     const int err = bh_ask(client, "detach", NULL, &answer);
     if (err)
         return BH_EXIT_FAILED;
     json_decref(answer);
-    if (!quiet)
-        printf("%s runs; `bulkhead ps`, `bulkhead console DOMAIN`, `bulkhead logs`, `bulkhead down`\n",
-               plan->name);
+    if (!values->quiet)
+        printf("%s runs; `bulkhead ps`, `bulkhead console DOMAIN`, `bulkhead logs`, `bulkhead down`%s%s\n",
+               plan->name, values->run_dir ? ", each with --run-dir=" : "",
+               values->run_dir ? values->run_dir : "");
     return BH_EXIT_OK;
 }
 
@@ -70,7 +71,7 @@ static int run_plan(const struct bh_plan *plan, const struct up_values *values)
                              : "Ctrl-C stops it; `bulkhead console DOMAIN` in another terminal attaches to "
                                "a console\n");
     if (values->detach && code == BH_EXIT_OK)
-        code = detach(&client, plan, values->quiet);
+        code = detach(&client, plan, values);
     bh_client_close(&client);
     return code;
 }

@@ -20,6 +20,12 @@ void bh_check_slots(struct bh_draft *draft)
     }
 }
 
+/* A group's address, of which the second digit is odd: no card can have it, and a guest's driver refuses it. */
+static bool is_of_a_group(const char *mac)
+{
+    return isxdigit((unsigned char)mac[0]) && mac[1] != '\0' && strchr("13579bdf", mac[1]) != NULL;
+}
+
 void bh_check_macs(struct bh_draft *draft)
 {
     struct bh_claim *claims = bh_check_room(draft, draft->plan->device_count, sizeof(*claims));
@@ -34,8 +40,13 @@ void bh_check_macs(struct bh_draft *draft)
 
         for (char *at = key; at != NULL && *at != '\0'; at++)
             *at = (char)(*at == '-' ? ':' : tolower((unsigned char)*at));
-        if (key != NULL)
-            claims[count++] = (struct bh_claim){key, device->node->path, &device->mac_at, i};
+        if (key == NULL)
+            continue;
+        if (is_of_a_group(key))
+            bh_report_error(draft->report, &device->mac_at, NULL,
+                            "a card's begins with two digits of which the second is even, as 02",
+                            "the MAC address %s is that of a group", text);
+        claims[count++] = (struct bh_claim){key, device->node->path, &device->mac_at, i};
     }
     bh_check_claims(draft, claims, count, "the MAC address",
                     "change one, or leave it out: the planner makes one up");

@@ -192,8 +192,9 @@ enum bh_found bh_value_node(struct bh_draft *draft, const struct bh_tree_node *n
 
     if (property == NULL)
         return BH_ABSENT;
-    if (property->size != 4)
-        return bad(draft, property, "point at the node: <&label>", "must be one reference", NULL);
+    if (property->size != 4 || single_text(property) != NULL)
+        return bad(draft, property, "point at the node: <&label>", "must be one reference",
+                   single_text(property));
     found = bh_tree_by_phandle(&draft->tree, bh_tree_cell(property->data));
     if (found == NULL) {
         bh_report_error(draft->report, &property->where, NULL, "point at the node: <&label>",
