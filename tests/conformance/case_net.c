@@ -14,6 +14,11 @@
 #define FRAME_BYTES  60u
 #define RX_BYTES     1600u
 #define BIT(feature) (UINT64_C(1) << (feature))
+/* Which ours does not offer [virtio-1.4 5.1.3]. */
+#define VIRTIO_NET_F_GUEST_UFO    10u
+#define VIRTIO_NET_F_HOST_UFO     14u
+#define VIRTIO_NET_F_VQ_NOTF_COAL 52u
+#define VIRTIO_NET_F_NOTF_COAL    53u
 
 static const struct bh_features class_features = {
     {1u << VIRTIO_NET_F_MAC | 1u << VIRTIO_NET_F_STATUS | 1u << VIRTIO_NET_F_MTU, 0, 0, 0}};
@@ -205,13 +210,17 @@ static void features_come_with_what_they_need(struct conf *conf)
     static const struct {
         uint64_t feature, needs;
     } rules[] = {
-        {BIT(7) | BIT(8) | BIT(10) | BIT(54) | BIT(55), BIT(VIRTIO_NET_F_GUEST_CSUM)},
+        {BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_UFO) |
+             BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6),
+         BIT(VIRTIO_NET_F_GUEST_CSUM)},
         {BIT(VIRTIO_NET_F_GUEST_ECN), BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6)},
-        {BIT(11) | BIT(12) | BIT(14) | BIT(56), BIT(VIRTIO_NET_F_CSUM)},
+        {BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_UFO) |
+             BIT(VIRTIO_NET_F_HOST_USO),
+         BIT(VIRTIO_NET_F_CSUM)},
         {BIT(VIRTIO_NET_F_HOST_ECN), BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6)},
         {BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) |
-             BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_RSS) | BIT(52) |
-             BIT(53),
+             BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_RSS) |
+             BIT(VIRTIO_NET_F_VQ_NOTF_COAL) | BIT(VIRTIO_NET_F_NOTF_COAL),
          BIT(VIRTIO_NET_F_CTRL_VQ)},
     };
     struct bh_features offered = conf->side->ops->offered(conf->side);

@@ -79,7 +79,7 @@ static void print_escaped(FILE *file, const char *text)
         case '>': fputs("&gt;", file); break;
         case '&': fputs("&amp;", file); break;
         case '"': fputs("&quot;", file); break;
-        default: fputc(*text < ' ' ? ' ' : *text, file);
+        default: fputc((unsigned char)*text < ' ' ? ' ' : *text, file);
         }
     }
 }

@@ -21,7 +21,8 @@ struct world {
     struct bh_unit_live live[UNITS];
     bool alive[UNITS], ready[UNITS], told_to_stop[UNITS], was_ready[UNITS];
     bool kept[UNITS]; /* cut off: it may be resumed, and so what is bound to it may live */
-    unsigned starts[UNITS], requests[UNITS];
+    unsigned starts[UNITS], reboots[UNITS];
+    bool asked; /* somebody asks for restarts too, which count for no limit */
     uint64_t now;
     bool down;
     unsigned random;
@@ -98,8 +99,9 @@ static void end_unit(struct world *world, unsigned unit, enum bh_unit_event how)
 
 static enum bh_unit_event any_end(struct world *world)
 {
-    static const enum bh_unit_event ends[] = {BH_EVENT_ENDED, BH_EVENT_FAILED, BH_EVENT_CUT};
-    return ends[rnd(world, 3)];
+    static const enum bh_unit_event ends[] = {BH_EVENT_ENDED, BH_EVENT_FAILED, BH_EVENT_CUT,
+                                              BH_EVENT_REFUSED};
+    return ends[rnd(world, 4)];
 }
 
 static void carry_out(struct world *world)
@@ -147,12 +149,12 @@ static void one_event(struct world *world)
     case 3:
         if (world->alive[unit] && world->ready[unit]) {
             world->ready[unit] = false;
+            world->reboots[unit]++;
             bh_supervisor_event(sup, (uint16_t)unit, BH_EVENT_REBOOTED, world->now);
         }
         break;
     case 4:
-        if (!world->down && rnd(world, 3) == 0) {
-            world->requests[unit]++;
+        if (!world->down && world->asked && rnd(world, 3) == 0) {
             if (rnd(world, 2))
                 bh_supervisor_restart(sup, (uint16_t)unit, world->now);
             else
@@ -206,10 +208,23 @@ static void bring_down(struct world *world)
         assert_false(world->alive[i]);
 }
 
+/* Started again by its policy, within its limit, or since what it is bound to was lost. */
+static void check_limit(const struct world *world, unsigned unit)
+{
+    const struct bh_unit *row = &world->units[unit];
+    unsigned most = 1 + (row->restart == BH_UNIT_NEVER ? 0 : row->restart_limit);
+    for (unsigned n = 0; n < row->need_count; n++) {
+        const struct bh_unit_need *need = &world->needs[row->need_first + n];
+        if (need->binds)
+            most += world->starts[need->unit] + world->reboots[need->unit];
+    }
+    assert_in_range(world->starts[unit], 0, most);
+}
+
 static void random_events_keep_the_promises(void **state)
 {
     for (unsigned seed = 1; seed <= 3000; seed++) {
-        struct world world = {.random = seed, .now = 1};
+        struct world world = {.random = seed, .now = 1, .asked = seed % 2 == 0};
         make_table(&world);
         bh_supervisor_up(&world.sup, world.now);
         for (unsigned step = 0; step < 150; step++) {
@@ -219,8 +234,11 @@ static void random_events_keep_the_promises(void **state)
         }
         carry_out(&world);
         bring_down(&world);
-        for (unsigned i = 0; i < world.table.unit_count; i++)
+        for (unsigned i = 0; i < world.table.unit_count; i++) {
             assert_true(world.units[i].restart != BH_UNIT_NEVER || world.live[i].restarts == 0);
+            if (!world.asked)
+                check_limit(&world, i);
+        }
     }
 }
 
