@@ -21,8 +21,8 @@
  *
  *   Without a keeper the same road is gone in memory of our own, and nothing is put or captured.
  *
- * What a successor finds is outside data: it goes on from a copy, in a file of its own, and checks that. While it runs, what is read here again (a
- * count, an index) is brought within bounds at each use.
+ * What a successor finds is outside data: it goes on from a copy, in a file of its own, and checks that. While it runs,
+ * what is read here again (a count, an index) is brought within bounds at each use.
  *
  * Threading: the loop's thread.   Ownership: the mapping and the duplicates in `kept` are the journal's.
  * May block: as the keeper may.
@@ -93,7 +93,7 @@ enum bh_vu_ring_flag {
 struct bh_vu_image_region {
     struct vhost_user_region told;
     uint32_t fd_id;
-    uint32_t copies; /* how often it was told; 0, of a program that did not count: once */
+    uint32_t copies; /* how often it was told; 0, which no program of ours writes, is once */
 };
 
 struct bh_vu_image_ring {

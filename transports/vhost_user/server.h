@@ -2,8 +2,8 @@
 /*
  * The vhost-user server's inside: one device, at most one connection, its rings. These files share it: server.c (life
  * of connections and what the device tells), request.c, request_ring.c (what each message does), channel.c (what we say
- * unasked), ring.c (rings and their fds), inband.c (rings without), memory.c, log.c, iommu.c, device_state.c, inflight.c, and journal.c with
- * resume.c (what outlives the process); wire.c moves bytes.
+ * unasked), ring.c (rings and their fds), inband.c (rings without), memory.c, log.c, iommu.c, device_state.c, inflight.c,
+ * and journal.c with resume.c (what outlives the process); wire.c moves bytes.
  *
  * Theory of operation
  *   Messages are handled one at a time and answered in order. One that must wait for the device (memory is released,
