@@ -176,11 +176,14 @@ static void plug(struct bh_draft *draft, uint32_t index, uint32_t *ends)
     if (link == BH_PLAN_NONE && draft->holes)
         return;
     if (link == BH_PLAN_NONE) {
+        const bool enabled = bh_draft_enabled(from->link);
         draft->holes = true;
         bh_report_error(
             draft->report, &from->link_at, &from->link->where,
-            "a child of /domains with compatible = \"bulkhead,link\" or \"bulkhead,switch\" is one",
-            "`bulkhead,link` refers to %s, which is no link and no switch", from->link->path);
+            enabled ? "a child of /domains with compatible = \"bulkhead,link\" or \"bulkhead,switch\" is one"
+                    : "take its status away, or disable the net too",
+            "`bulkhead,link` refers to %s, which is %s", from->link->path,
+            enabled ? "no link and no switch" : "disabled");
         return;
     }
     if (from->class_ == NULL || !bh_check_may_plug(draft, index))

@@ -32,9 +32,11 @@ static uint64_t little(const uint8_t *data, unsigned bytes)
     return value;
 }
 
-/* Where a file that is not there may be. */
-static const char *missing_hint(const struct bh_draft *draft, const char *path)
+/* What to do about a file that cannot be read; mostly it is not there. */
+static const char *missing_hint(const struct bh_draft *draft, const char *path, int error)
 {
+    if (error == EACCES)
+        return "this user may not: change its mode, or its folders'";
     return strncmp(path, draft->cache_dir, strlen(draft->cache_dir)) == 0
                ? "`./run` fetches the guests' images into the cache; --cache-dir= names another one"
                : "a path is relative to the description's folder";
@@ -65,7 +67,7 @@ static bool read_head(struct bh_draft *draft, const struct bh_diag_where *where,
         return true;
     }
     if (error != 0)
-        bh_report_error(draft->report, where, NULL, missing_hint(draft, path), "%s %s: %s", what, path,
+        bh_report_error(draft->report, where, NULL, missing_hint(draft, path, error), "%s %s: %s", what, path,
                         strerror(error));
     else
         bh_report_error(draft->report, where, NULL, "copy or make it again", "%s %s is empty", what, path);
@@ -221,7 +223,9 @@ static void check_disk(struct bh_draft *draft, const struct bh_draft_device *fro
         return;
     if (error != 0) {
         bh_report_error(draft->report, &from->image_at, NULL,
-                        "add bulkhead,create-size = \"64M\"; to have an empty one made, or correct the path",
+                        error == EACCES ? missing_hint(draft, from->image, error)
+                                        : "add bulkhead,create-size = \"64M\"; to have an empty one made, or "
+                                          "correct the path",
                         "the image %s: %s", from->image, strerror(error));
         return;
     }

@@ -188,7 +188,8 @@ static bool report_line(struct bh_report *report, const char *file, char *line, 
     text += strspn(text, " :");
     bh_report_error(report, &where, NULL,
                     strcmp(text, "syntax error") == 0
-                        ? "a semicolon, bracket or quote may be missing here or on the line before"
+                        ? "a semicolon, bracket or quote may be missing here or on the line before; "
+                          "`#include` wants a run of cpp first"
                         : NULL,
                     "dtc: %s", text);
     return true;
