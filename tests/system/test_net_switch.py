@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests on a link of two and on our switch: files, ping and iperf3 between them, with offloads that both, one or none of
-them have, and one or four pairs of queues; VLANs; counters; and captures as tcpdump reads them."""
+them have, and one or four pairs of queues; VLANs; counters; and captures as tcpdump and tshark read them."""
 import json
+import shutil
 import socket
 import subprocess
 import threading
@@ -35,11 +36,24 @@ def boot_all(programs, guests):
     return outputs
 
 
+# Expressions for a capture, and the same in tshark's words.
+DISPLAY = {"icmp[0] == 8": "icmp.type == 8",
+           "icmp[0] == 8 and src 10.9.0.2": "icmp.type == 8 && ip.src == 10.9.0.2",
+           "tcp and greater 1600": "ip.proto == 6 && frame.len >= 1600"}
+
+
 def packets(file, expression):
-    """How many packets of a capture match, as tcpdump sees it."""
-    done = subprocess.run(["tcpdump", "-n", "-r", str(file), expression], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return len(done.stdout.splitlines())
+    """How many packets of a capture match, as tcpdump sees it; and tshark the same, where it is installed."""
+    tools = [["tcpdump", "-n", "-r", str(file), expression]]
+    if shutil.which("tshark"):
+        tools.append(["tshark", "-n", "-2", "-r", str(file), "-R", DISPLAY[expression]])
+    counts = []
+    for tool in tools:
+        done = subprocess.run(tool, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        counts.append(len(done.stdout.splitlines()))
+    assert len(set(counts)) == 1, counts
+    return counts[0]
 
 
 @pytest.mark.parametrize("offloads,pairs", [
