@@ -9,6 +9,7 @@
 
 #include "programs/device_connect.h"
 #include "programs/device_control.h"
+#include "programs/witness.h"
 #include "transports/vhost_user/vhost_user.h"
 #include <bulkhead/impl/exit_status.h>
 #include <bulkhead/impl/notify_keeper.h>
@@ -29,20 +30,7 @@ enum { QUIET_MS = 5000 };
 
 enum { BACKLOG = 4 };
 
-/* Of what is told a service manager: STATUS is shown as one line. */
-enum { FIRST_MAX = 512 };
-
 #define NO_FD 0u /* 0, 1 and 2 are stdin, stdout and stderr */
-
-/*
- * The first thing that goes wrong before the device serves is why it does not: it is kept for the service manager,
- * which has no other way to tell than by the log.
- */
-struct witness {
-    struct bh_diag_sink sink, *text;
-    bool listens;
-    char first[FIRST_MAX];
-};
 
 struct process {
     const struct bh_hosted_class *class;
@@ -51,7 +39,7 @@ struct process {
     void *class_values;
     char tag[32]; /* "bulkhead-blk": opens each line on stderr */
     struct bh_diag_text text;
-    struct witness witness;
+    struct bh_witness witness;
     struct bh_loop *loop;
     struct bh_mem mem;
     struct bh_hosted *hosted;
@@ -70,16 +58,6 @@ struct sockets {
     int serve, control; /* -1: none, or taken over by who serves on it */
     bool made_serve, made_control;
 };
-
-static void witness_emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
-{
-    struct witness *witness = BH_CONTAINER(sink, struct witness, sink);
-    const char *file = diag->where.file;
-    if (witness->listens && !witness->first[0] && diag->level == BH_DIAG_ERROR)
-        snprintf(witness->first, sizeof(witness->first), "%s%s%s%s%s", file ? file : "", file ? ": " : "",
-                 diag->what, diag->hint ? "; " : "", diag->hint ? diag->hint : "");
-    bh_diag_emit(witness->text, diag);
-}
 
 /* --- what is printed and done ---------------------------------------------------------------------------- */
 
@@ -345,12 +323,12 @@ static int serve(struct process *process, struct sockets *sockets)
         return BH_DEVICE_EXIT_FAILED;
     }
     err = enter_sandbox(process, sockets);
-    process->witness.first[0] = '\0';
-    process->witness.listens = false;
-    if (err)
+    if (err) {
         end(process); /* what was made is given back; nothing of a front-end's is read */
-    else
+    } else {
+        bh_witness_serves(&process->witness);
         (void)bh_notify("READY=1");
+    }
     status = bh_loop_run(process->loop);
     bh_loop_timer_cancel(&process->patience);
     bh_loop_signal_remove(&process->term);
@@ -413,9 +391,7 @@ int bh_device_main(const struct bh_hosted_class *class, const char *const *sysca
     process.subject = (struct bh_control_subject){.options = sets, .version = BULKHEAD_VERSION};
     snprintf(process.tag, sizeof(process.tag), "bulkhead-%s", class->name);
     bh_diag_text_init(&process.text, STDERR_FILENO, process.tag);
-    process.witness =
-        (struct witness){.sink.emit = witness_emit, .text = &process.text.sink, .listens = true};
-    bh_diag_set_default(&process.witness.sink);
+    bh_witness_begin(&process.witness, &process.text.sink);
     (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails alone */
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error of the call, not the process's end */
 
@@ -436,12 +412,10 @@ int bh_device_main(const struct bh_hosted_class *class, const char *const *sysca
         else
             status = run(&process);
     }
-    if (process.witness.first[0])
-        (void)bh_notify("STATUS=%s", process.witness.first);
     bh_options_fini(bh_device_process_options, &process.values);
     if (process.class_values)
         bh_options_fini(class->options, process.class_values);
     free(process.class_values);
-    bh_diag_set_default(NULL);
+    bh_witness_end(&process.witness);
     return status;
 }

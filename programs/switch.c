@@ -8,6 +8,7 @@
 #include "devices/net/switch_options.h"
 #include "programs/device.h"
 #include "programs/device_control.h"
+#include "programs/witness.h"
 
 #include <bulkhead/impl/exit_status.h>
 #include <bulkhead/impl/notify.h>
@@ -42,6 +43,7 @@ struct process {
     struct bh_control_subject subject;
     struct bh_control_socket *control;
     struct bh_loop_signal term, interrupt;
+    struct bh_witness witness;
 };
 
 /* --- ports ------------------------------------------------------------------------------------------------- */
@@ -299,6 +301,7 @@ static int serve(struct process *process)
         err = confine(process);
     status = bh_device_exit_of(err);
     if (!err) {
+        bh_witness_serves(&process->witness);
         say_status(&process->sw);
         (void)bh_notify("READY=1");
         status = bh_loop_run(process->loop);
@@ -338,7 +341,7 @@ int main(int argc, char **argv)
     process.subject = (struct bh_control_subject){
         .hosted = &process.hosted, .teller = &teller, .options = sets, .version = BULKHEAD_VERSION};
     bh_diag_text_init(&text, STDERR_FILENO, "bulkhead-switch");
-    bh_diag_set_default(&text.sink);
+    bh_witness_begin(&process.witness, &text.sink);
     (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond RLIMIT_FSIZE fails alone */
     (void)signal(SIGPIPE, SIG_IGN);
     if (bh_options_init(bh_switch_process_options, &process.own) ||
@@ -359,6 +362,6 @@ int main(int argc, char **argv)
     }
     bh_options_fini(bh_switch_process_options, &process.own);
     bh_options_fini(bh_switch_options, &process.values);
-    bh_diag_set_default(NULL);
+    bh_witness_end(&process.witness);
     return status;
 }

@@ -306,6 +306,18 @@ class Program(unittest.TestCase):
             self.assertIn(said, self.ends(switch, 2))
         self.assertIn("link:PATH or tap:NAME", self.ends(self.start(SWITCH, "--port=lnk:a", "--port=tap:b"), 2))
 
+    def test_a_switch_that_cannot_be_made_tells_the_service_manager_why(self):
+        plain = Path(self.folder.name) / "plain"
+        plain.write_text("")
+        for option, status, message in ((f"--control={plain}", 5, "it is there already and is no socket"),
+                                        ("--port=tap:a-name-that-is-too-long", 2, "1 to 15 characters")):
+            with self.subTest(option):
+                switch = self.start(SWITCH, f"--port=link:{self.folder.name}/a", f"--port=link:{self.folder.name}/b", option)
+                self.assertIn(message, self.ends(switch, status))
+                told = self.manager.recv(4096).decode()
+                self.assertTrue(told.startswith("STATUS="), told)
+                self.assertIn(message, told)
+
     # --- the control socket ---
 
     def control(self, program, *options):
