@@ -40,8 +40,9 @@ struct bh_image {
     struct bh_loop *loop;
     struct bh_store *store; /* woken when it is worth trying again */
     struct bh_loop_timer retry;
-    bool locked;     /* by us */
-    bool complained; /* said once who holds it; a ring waits for it */
+    unsigned retry_ms; /* the wait that is on; 0: none */
+    bool locked;       /* by us */
+    bool complained;   /* said once who holds it; a ring waits for it */
 };
 
 /*

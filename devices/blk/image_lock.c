@@ -10,7 +10,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define RETRY_MS 500u
+/* Each wait is twice the one before. A dead process's last requests hold its lock for some milliseconds: no complaint. */
+enum { RETRY_FIRST_MS = 2, RETRY_MOST_MS = 512 };
 
 static int try_lock(int fd, short type)
 {
@@ -47,8 +48,12 @@ int bh_image_acquire(struct bh_image *image)
     int err = try_lock(image->fd, image->read_only ? F_RDLCK : F_WRLCK);
 
     if (err == BH_ERR_BUSY) {
-        complain(image);
-        bh_loop_timer_set(image->loop, &image->retry, RETRY_MS, retry);
+        image->retry_ms = image->retry_ms ? image->retry_ms * 2 : RETRY_FIRST_MS;
+        if (image->retry_ms >= RETRY_MOST_MS) {
+            image->retry_ms = RETRY_MOST_MS;
+            complain(image);
+        }
+        bh_loop_timer_set(image->loop, &image->retry, image->retry_ms, retry);
         return err;
     }
     if (err != BH_OK) {
@@ -57,6 +62,7 @@ int bh_image_acquire(struct bh_image *image)
         return err;
     }
     bh_loop_timer_cancel(&image->retry);
+    image->retry_ms = 0;
     if (image->complained)
         bh_note(image->sink, "%s: free now; the guest's I/O goes on", image->path);
     image->complained = false;
@@ -76,6 +82,7 @@ static void unlock(struct bh_image *image)
 void bh_image_release(struct bh_image *image)
 {
     bh_loop_timer_cancel(&image->retry);
+    image->retry_ms = 0;
     image->locked = false;
     unlock(image);
 }

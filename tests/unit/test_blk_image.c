@@ -455,6 +455,14 @@ static void ring_cannot_be_asked_for_anything_else(void **state)
     bed_close(&bed);
 }
 
+static void woken_by_the_loop(struct bed *bed)
+{
+    bed->woken = 0;
+    for (unsigned i = 0; i < 20 && !bed->woken; i++)
+        bh_loop_step(bed->loop, 1000);
+    assert_int_equal(bed->woken, 1);
+}
+
 static void two_writers_never_meet(void **state)
 {
     struct bed bed;
@@ -463,13 +471,16 @@ static void two_writers_never_meet(void **state)
     make_file(CAPACITY);
     bed_open(&bed, BH_AIO_THREADS, BH_IMAGE_WRITEBACK, false);
     pid_t child = hold_lock(&keep, false);
-    assert_int_equal(bh_image_acquire(&bed.image), BH_ERR_BUSY);
+    unsigned tries = 0;
+    for (*ear.last_error = 0; !*ear.last_error; tries++) {
+        assert_in_range(tries, 0, 20);
+        assert_int_equal(bh_image_acquire(&bed.image), BH_ERR_BUSY);
+        woken_by_the_loop(&bed);
+    }
+    assert_in_range(tries, 2, 20); /* a process that is just dying is no reason to complain */
     assert_non_null(strstr(ear.last_error, "in use by another process"));
     close(keep);
     assert_int_equal(waitpid(child, &status, 0), child);
-    for (unsigned i = 0; i < 20 && !bed.woken; i++)
-        bh_loop_step(bed.loop, 1000);
-    assert_int_equal(bed.woken, 1);
     assert_int_equal(bh_image_acquire(&bed.image), BH_OK);
     bh_image_release(&bed.image);
     child = hold_lock(&keep, false); /* released: somebody else gets it */
