@@ -322,10 +322,7 @@ static void show_help(const struct bh_option_set *sets)
     dprintf(STDOUT_FILENO, "usage: bulkhead-switch --port=... --port=... [--option=value...]\n\n");
     bh_options_help(sets, STDOUT_FILENO);
     dprintf(STDOUT_FILENO, "\nWords of a port:\n");
-    for (const struct bh_option *word = bh_switch_words; word->name; word++)
-        dprintf(STDOUT_FILENO, "  %s=%-*s%s%s%s%s\n", word->name, 27 - (int)strlen(word->name),
-                word->arg ? word->arg : "TEXT", word->help, word->def ? " [" : "", word->def ? word->def : "",
-                word->def ? "]" : "");
+    bh_option_words_help(bh_switch_words, STDOUT_FILENO);
 }
 
 int main(int argc, char **argv)

@@ -92,11 +92,12 @@ static void describe(const struct bh_option *option, char text[TEXT_MAX])
         add(text, " (may be repeated)");
 }
 
-static void show_option(const struct bh_option *option, int fd)
+/* `dashes`: as it is typed behind a program's name; else it is a word, "vlan=10". */
+static void show_option(const struct bh_option *option, bool dashes, int fd)
 {
     const char *arg = arg_word(option);
     char text[TEXT_MAX];
-    int used = dprintf(fd, "  --%s%s%s", option->name, arg ? "=" : "", arg ? arg : "");
+    int used = dprintf(fd, "  %s%s%s%s", dashes ? "--" : "", option->name, arg ? "=" : "", arg ? arg : "");
     if (used < 0)
         return;
     if (used >= COLUMN - 1)
@@ -115,6 +116,12 @@ void bh_options_help(const struct bh_option_set *sets, int fd)
         if (set->title)
             dprintf(fd, "%s%s:\n", set == sets ? "" : "\n", set->title);
         for (const struct bh_option *option = set->table; option->name; option++)
-            show_option(option, fd);
+            show_option(option, true, fd);
     }
+}
+
+void bh_option_words_help(const struct bh_option *table, int fd)
+{
+    for (const struct bh_option *word = table; word->name; word++)
+        show_option(word, false, fd);
 }

@@ -306,6 +306,12 @@ class Program(unittest.TestCase):
             self.assertIn(said, self.ends(switch, 2))
         self.assertIn("link:PATH or tap:NAME", self.ends(self.start(SWITCH, "--port=lnk:a", "--port=tap:b"), 2))
 
+    def test_a_switch_explains_itself_and_the_words_of_a_port_in_80_columns(self):
+        said = subprocess.run([SWITCH, "--help"], capture_output=True, text=True, check=True).stdout
+        self.assertEqual([line for line in said.splitlines() if len(line) > 80], [])
+        for word in ("  --port=", "  --control=", "  vlan=N ", "  mac=MAC+MAC...|any "):
+            self.assertIn(f"\n{word}", said)
+
     def test_a_switch_that_cannot_be_made_tells_the_service_manager_why(self):
         plain = Path(self.folder.name) / "plain"
         plain.write_text("")

@@ -90,6 +90,8 @@ int bh_options_parse(const struct bh_option_set *sets, int argc, char **argv, in
 void bh_help_text(int fd, const char *text, size_t at, size_t indent);
 /* The help text of the tables, aligned and wrapped, on fd; as `--help` prints it. */
 void bh_options_help(const struct bh_option_set *sets, int fd);
+/* The same of a table whose options are words within another one's value: "vlan=10". */
+void bh_option_words_help(const struct bh_option *table, int fd);
 
 /* The nearest name to a misspelt one by edit distance, or NULL when none is near. Also for verbs and
  * properties. */
