@@ -8,7 +8,7 @@
  */
 #include "tests/unit/core_test.h"
 
-enum { SIZE = 8, SEGS = 6, MOST = 5, CASES = 6000 };
+enum { SIZE = 8, SEGS = 6, MOST = 5, CASES = 3000 };
 
 #define TABLE (GUEST_DATA + 0x8000)
 

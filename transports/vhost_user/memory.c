@@ -271,7 +271,7 @@ static int add_region(struct bh_vu_memory *memory, const struct vhost_user_regio
         if (!region->staged || !is_again(region, told, &file))
             continue;
         if (region->staged == BH_VU_COPIES_MAX)
-            return wrong(why, BH_ERR_NOMEM, "more copies of a region than there can be queues");
+            return wrong(why, BH_ERR_NOMEM, "more copies of a region than a front-end has parts");
         region->staged++;
         return BH_OK;
     }

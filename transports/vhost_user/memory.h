@@ -23,7 +23,8 @@
 #include <sys/types.h>
 
 #define BH_VU_REGIONS_MAX 509u /* what GET_MAX_MEM_SLOTS answers */
-#define BH_VU_COPIES_MAX  128u /* of one region: no front-end has more parts than a device has queues */
+#define BH_VU_COPIES_MAX                                                                                     \
+    128u /* of one region, a part of the front-end each: a part serves a pair of queues */
 
 struct bh_vu_region {
     struct vhost_user_region as_told;
