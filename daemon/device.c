@@ -234,6 +234,9 @@ static int start_process(struct unit *unit, const char *program)
         .fds = fds,
         .fd_count = fd_count,
         .listens = !device->program,
+        .confined = device->program != NULL,
+        .keeps_network = bh_plan_keeps(device, "network"),
+        .keeps_privileges = bh_plan_keeps(device, "privileges"),
     };
     if (words && names)
         err = bh_process_start(&unit->process, &spec, system->loop, device_exited);

@@ -50,6 +50,17 @@ const char *bh_plan_option_value(const struct bh_plan_device *device, const char
     return NULL;
 }
 
+const char *const bh_plan_keepable[] = {"network", "privileges", NULL};
+
+bool bh_plan_keeps(const struct bh_plan_device *device, const char *what)
+{
+    for (size_t i = 0; i < device->keep_count; i++) {
+        if (strcmp(device->keeps[i], what) == 0)
+            return true;
+    }
+    return false;
+}
+
 const char *bh_plan_meeting(const struct bh_plan *plan, uint32_t device)
 {
     const struct bh_plan_device *net = &plan->devices[device];

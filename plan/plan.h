@@ -81,6 +81,8 @@ struct bh_plan_device {
         program; /* absolute: a stranger serves it, and options are the front-end's; NULL: the class's own program */
     char **arguments; /* the stranger's own, behind --fd=N */
     size_t argument_count;
+    char **keeps; /* what the stranger is not denied: of bh_plan_keepable */
+    size_t keep_count;
 };
 
 struct bh_plan_cpus {
@@ -209,6 +211,10 @@ uint32_t bh_plan_domain_find(const struct bh_plan *plan, const char *name);
 uint32_t bh_plan_device_find(const struct bh_plan *plan, uint32_t domain, const char *name);
 const char *bh_plan_option_value(const struct bh_plan_device *device,
                                  const char *name); /* the first of that name */
+
+/* What a stranger can be left: "network" and "privileges"; NULL ends it. */
+extern const char *const bh_plan_keepable[];
+bool bh_plan_keeps(const struct bh_plan_device *device, const char *what);
 
 /* The folder in the run directory in which a net meets its cable's other end; NULL: it plugs into nothing. */
 const char *bh_plan_meeting(const struct bh_plan *plan, uint32_t device);

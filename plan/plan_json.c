@@ -112,6 +112,9 @@ static void write_device(struct writer *writer, json_t *array, const struct bh_p
         arguments = put_array(writer, object, "arguments");
         for (size_t i = 0; i < device->argument_count; i++)
             append_text(writer, arguments, device->arguments[i]);
+        arguments = put_array(writer, object, "keeps");
+        for (size_t i = 0; i < device->keep_count; i++)
+            append_text(writer, arguments, device->keeps[i]);
     }
 }
 

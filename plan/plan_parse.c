@@ -227,8 +227,10 @@ static void parse_device(struct bh_plan_reader *reader, const json_t *object, co
     (void)member(&cursor, "switch", false);
     parse_options(&cursor, &device->options, &device->option_count);
     device->program = get_text(&cursor, "program", false);
-    if (device->program != NULL)
+    if (device->program != NULL) {
         get_texts(&cursor, "arguments", 256, &device->argument_count, &device->arguments);
+        get_texts(&cursor, "keeps", 2, &device->keep_count, &device->keeps);
+    }
     (void)leave(&cursor);
 }
 

@@ -11,6 +11,19 @@ static bool path_ok(const char *path)
     return path[0] == '/';
 }
 
+static bool keeps_ok(const struct bh_plan_device *device)
+{
+    for (size_t i = 0; i < device->keep_count; i++) {
+        const char *const *word = bh_plan_keepable;
+
+        while (*word != NULL && strcmp(*word, device->keeps[i]) != 0)
+            word++;
+        if (*word == NULL)
+            return false;
+    }
+    return true;
+}
+
 static bool options_ok(const struct bh_plan_option *options, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -48,6 +61,8 @@ static bool verify_device(struct bh_plan_reader *reader, const struct bh_plan_de
     *slots |= UINT64_C(1) << device->pci_slot;
     if (device->program != NULL && !path_ok(device->program))
         return bh_plan_wrong(reader, device->node, "its program is no absolute path");
+    if (!keeps_ok(device))
+        return bh_plan_wrong(reader, device->node, "it keeps what nothing takes away");
     if (!options_ok(device->options, device->option_count))
         return bh_plan_wrong(reader, device->node, "the name of an option is none");
     if (device->link != BH_PLAN_NONE &&

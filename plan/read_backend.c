@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who serves a device when it is none of our programs: `bulkhead,backend` and `bulkhead,arguments`.
+ * Who serves a device when it is none of our programs: `bulkhead,backend`, its
+ * `bulkhead,arguments`, and what it `bulkhead,keeps`.
  *
  * Theory of operation: a stranger's options are its own, so its words are handed on as they stand. What remains of the
  * node is the front-end's (a file system's tag, a card's address). The program is looked for now, since it is as much a
@@ -17,30 +18,70 @@ static const char *type_of(const struct bh_plan_class *class_)
     return strcmp(class_->name, "blk") == 0 ? "block" : class_->name;
 }
 
-static int read_arguments(struct bh_draft *draft, struct bh_plan_device *to, const struct bh_tree_node *node)
+/* The strings of a property; none where it is not there, or is something else, which is said. */
+static int read_texts(struct bh_draft *draft, const struct bh_tree_node *node, const char *name,
+                      const char *hint, size_t *count, char ***texts)
 {
-    const struct bh_tree_property *property = bh_tree_property(node, "bulkhead,arguments");
-    size_t count = 0;
+    const struct bh_tree_property *property = bh_tree_property(node, name);
+    size_t most = 1; /* one more than are there, for what a caller adds */
 
-    if (property == NULL)
-        return BH_OK;
-    if (!bh_tree_is_text(property)) {
-        bh_report_error(draft->report, &property->where, NULL,
-                        "for example \"--shared-dir=/srv\", \"--cache=auto\"",
-                        "`bulkhead,arguments` must be one or more strings");
+    if (property != NULL && !bh_tree_is_text(property)) {
+        bh_report_error(draft->report, &property->where, NULL, hint, "`%s` must be one or more strings",
+                        name);
         return BH_OK;
     }
-    for (const char *text = NULL; (text = bh_tree_next_text(property, text)) != NULL;)
-        count++;
-    to->arguments = bh_arena_alloc(&draft->box->arena, count, sizeof(*to->arguments));
-    if (to->arguments == NULL)
+    for (const char *text = NULL; property && (text = bh_tree_next_text(property, text)) != NULL;)
+        most++;
+    *texts = bh_arena_alloc(&draft->box->arena, most, sizeof(**texts));
+    if (*texts == NULL)
         return BH_ERR_NOMEM;
-    for (const char *text = NULL; (text = bh_tree_next_text(property, text)) != NULL;) {
-        to->arguments[to->argument_count] = bh_arena_string(&draft->box->arena, text);
-        if (to->arguments[to->argument_count++] == NULL)
+    for (const char *text = NULL; property && (text = bh_tree_next_text(property, text)) != NULL;) {
+        (*texts)[*count] = bh_arena_string(&draft->box->arena, text);
+        if ((*texts)[(*count)++] == NULL)
             return BH_ERR_NOMEM;
     }
     return BH_OK;
+}
+
+/* A card's program leads somewhere: it always keeps the network. */
+static int read_keeps(struct bh_draft *draft, const struct bh_draft_device *from, struct bh_plan_device *to)
+{
+    static const char hint[] = "what can be kept is \"network\" and \"privileges\"";
+    int err = read_texts(draft, from->node, "bulkhead,keeps", hint, &to->keep_count, &to->keeps);
+
+    if (err != BH_OK)
+        return err;
+    for (size_t i = 0; i < to->keep_count; i++) {
+        const char *const *word = bh_plan_keepable;
+
+        while (*word != NULL && strcmp(*word, to->keeps[i]) != 0)
+            word++;
+        if (*word == NULL)
+            bh_report_error(draft->report, &bh_tree_property(from->node, "bulkhead,keeps")->where, NULL, hint,
+                            "nothing takes \"%s\" away from a program", to->keeps[i]);
+    }
+    if (from->class_->linkable && to->keeps != NULL && !bh_plan_keeps(to, "network")) {
+        to->keeps[to->keep_count] = bh_arena_string(&draft->box->arena, "network");
+        if (to->keeps[to->keep_count++] == NULL)
+            return BH_ERR_NOMEM;
+    }
+    return BH_OK;
+}
+
+/* The properties that only a program of others has. */
+static void refuse_for_ours(struct bh_draft *draft, const struct bh_tree_node *node)
+{
+    static const char *const names[] = {"bulkhead,arguments", "bulkhead,keeps"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        const struct bh_tree_property *property = bh_tree_property(node, names[i]);
+
+        if (property != NULL)
+            bh_report_error(draft->report, &property->where, NULL, "name the program by `bulkhead,backend`",
+                            i == 0 ? "`%s` are for a program of others; ours take properties"
+                                   : "`%s` is for a program of others; ours keep nothing",
+                            names[i]);
+    }
 }
 
 /* The options that are left to a node that a stranger serves. */
@@ -64,7 +105,6 @@ int bh_draft_read_backend(struct bh_draft *draft, uint32_t index)
 {
     const struct bh_draft_device *from = &draft->devices[index];
     struct bh_plan_device *to = &draft->plan->devices[index];
-    const struct bh_tree_property *arguments = bh_tree_property(from->node, "bulkhead,arguments");
     const struct bh_tree_property *backend = bh_tree_property(from->node, "bulkhead,backend");
     const char *name = NULL, *wanted = NULL;
     char found[PATH_MAX];
@@ -72,9 +112,7 @@ int bh_draft_read_backend(struct bh_draft *draft, uint32_t index)
     if (bh_value_text(draft, from->node, "bulkhead,backend", &name) == BH_BAD)
         return BH_OK;
     if (name == NULL && !from->class_->stranger) {
-        if (arguments != NULL)
-            bh_report_error(draft->report, &arguments->where, NULL, "name the program by `bulkhead,backend`",
-                            "`bulkhead,arguments` are for a program of others; ours take properties");
+        refuse_for_ours(draft, from->node);
         return BH_OK;
     }
     wanted = name;
@@ -93,5 +131,8 @@ int bh_draft_read_backend(struct bh_draft *draft, uint32_t index)
     if (to->program == NULL)
         return BH_ERR_NOMEM;
     check_options(draft, from, to);
-    return read_arguments(draft, to, from->node);
+    const int err = read_texts(draft, from->node, "bulkhead,arguments",
+                               "for example \"--shared-dir=/srv\", \"--cache=auto\"", &to->argument_count,
+                               &to->arguments);
+    return err ? err : read_keeps(draft, from, to);
 }

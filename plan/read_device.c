@@ -14,7 +14,8 @@
 
 static const char *const device_properties[] = {
     "compatible",           "label",         "phandle",       "status",           "bulkhead,served-by",
-    "bulkhead,create-size", "bulkhead,link", "bulkhead,port", "bulkhead,backend", "bulkhead,arguments"};
+    "bulkhead,create-size", "bulkhead,link", "bulkhead,port", "bulkhead,backend", "bulkhead,arguments",
+    "bulkhead,keeps"};
 
 static void unknown_property(struct bh_draft *draft, const struct bh_draft_device *from,
                              const struct bh_tree_property *property)

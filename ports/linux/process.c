@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,6 +80,19 @@ static void set_listen_pid(void)
     putenv(text);
 }
 
+static void confine(const struct bh_process_spec *spec)
+{
+    static const char refused[] = "bulkhead: the host refuses namespaces of its own to this program\n";
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none); /* lowering is always allowed */
+    (void)setrlimit(RLIMIT_MSGQUEUE, &none);
+    if (unshare(CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | (spec->keeps_network ? 0 : CLONE_NEWNET)) &&
+        write(STDERR_FILENO, refused, sizeof(refused) - 1) < 0)
+        _exit(126);
+    if (!spec->keeps_privileges)
+        (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
 static _Noreturn void child(const struct bh_process_spec *spec, int report, pid_t parent)
 {
     sigset_t none;
@@ -93,6 +108,8 @@ static _Noreturn void child(const struct bh_process_spec *spec, int report, pid_
             putenv((char *)(uintptr_t)*set);
         if (spec->listens)
             set_listen_pid();
+        if (spec->confined)
+            confine(spec);
         execvp(spec->argv[0], (char *const *)(uintptr_t)spec->argv);
     }
     const int error = errno;

@@ -43,6 +43,8 @@ def test_virtiofsd_serves_a_folder_and_is_restarted_with_its_domain(runs, folder
     assert up.returncode == 0, up.stdout + up.stderr
     copied(runs, share, "a", "b")
     before = {name: pid_of(runs, name) for name in ("linux-a", "linux-a.share")}
+    assert "NoNewPrivs:\t1" in Path(f"/proc/{before['linux-a.share']}/status").read_text()
+    assert os.readlink(f"/proc/{before['linux-a.share']}/ns/ipc") != os.readlink("/proc/self/ns/ipc")
     os.kill(before["linux-a.share"], 9)
     until("the domain does not come back with its file system",
           lambda: runs.report()["state"] == "ready" and pid_of(runs, "linux-a.share") not in (0, before["linux-a.share"]))

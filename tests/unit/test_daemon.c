@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -429,6 +430,64 @@ static void child_gets_many_fds_in_order_and_its_own_pid(void **state)
     bh_loop_destroy(child.loop);
 }
 
+/* What "NoNewPrivs:, core limit, IPC namespace, network namespace" of a child are; and what it said in front of them. */
+static void look_at_a_child(struct bh_process_spec spec, char *text, size_t size)
+{
+    struct child child = {0};
+    const char *const argv[] = {"sh", "-c",
+                                "echo $(grep NoNewPrivs /proc/self/status) $(ulimit -c) $(readlink "
+                                "/proc/self/ns/ipc /proc/self/ns/net)",
+                                NULL};
+    int out[2];
+    assert_int_equal(bh_loop_create(&child.loop), BH_OK);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    spec.argv = argv;
+    spec.in = -1;
+    spec.out = spec.err = out[1];
+    assert_int_equal(bh_process_start(&child.process, &spec, child.loop, child_exited), BH_OK);
+    assert_int_equal(bh_loop_run(child.loop), BH_OK);
+    close(out[1]);
+    const ssize_t got = read(out[0], text, size - 1);
+    assert_true(got > 0);
+    text[got] = 0;
+    close(out[0]);
+    bh_loop_destroy(child.loop);
+}
+
+static bool may_unshare(void)
+{
+    int status = 0;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(unshare(CLONE_NEWIPC) != 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+static void stranger_is_denied_what_it_does_not_keep(void **state)
+{
+    char ipc[64] = "", net[64] = "", text[512];
+    assert_true(readlink("/proc/self/ns/ipc", ipc, sizeof(ipc) - 1) > 0);
+    assert_true(readlink("/proc/self/ns/net", net, sizeof(net) - 1) > 0);
+
+    look_at_a_child((struct bh_process_spec){0}, text, sizeof(text));
+    assert_true(strstr(text, "NoNewPrivs: 0") && strstr(text, ipc) && strstr(text, net));
+
+    const bool allowed = may_unshare();
+    look_at_a_child((struct bh_process_spec){.confined = true}, text, sizeof(text));
+    assert_non_null(strstr(text, "NoNewPrivs: 1 0 ipc:"));
+    assert_int_equal(!strstr(text, ipc), allowed);
+    assert_int_equal(!strstr(text, net), allowed);
+    assert_int_equal(!strstr(text, "the host refuses"), allowed);
+
+    look_at_a_child(
+        (struct bh_process_spec){.confined = true, .keeps_network = true, .keeps_privileges = true}, text,
+        sizeof(text));
+    assert_non_null(strstr(text, "NoNewPrivs: 0 0 ipc:"));
+    assert_int_equal(!strstr(text, ipc), allowed);
+    assert_non_null(strstr(text, net));
+}
+
 static void child_that_cannot_be_executed_is_an_error_of_start(void **state)
 {
     struct child child = {0};
@@ -556,6 +615,7 @@ int main(void)
         cmocka_unit_test(store_closes_what_lingers_at_once),
         cmocka_unit_test(child_has_exactly_its_fds_and_its_end_is_told),
         cmocka_unit_test(child_gets_many_fds_in_order_and_its_own_pid),
+        cmocka_unit_test(stranger_is_denied_what_it_does_not_keep),
         cmocka_unit_test(child_that_cannot_be_executed_is_an_error_of_start),
         cmocka_unit_test(child_is_killed_and_waited_for),
         cmocka_unit_test(refusal_is_said_and_a_daemon_that_went_away_is_not),

@@ -26,6 +26,12 @@ struct bh_process_spec {
     size_t fd_count;
     bool
         listens; /* LISTEN_PID is set to the child's pid: `environment` announces fds by sd_listen_fds' protocol */
+    /*
+     * A stranger's program, which cannot be told to enter a sandbox: no core files and message queues, and where the
+     * host lets us IPC, host name and cgroup namespaces of its own; it is denied set-user-ID programs unless it keeps
+     * its privileges, and the host's network unless it keeps that. What the host refuses is said on `err`.
+     */
+    bool confined, keeps_network, keeps_privileges;
 };
 
 struct bh_process {
