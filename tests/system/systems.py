@@ -51,6 +51,20 @@ def description(folder, name, *domains):
     return path
 
 
+class Handle:
+    """A process, which stays the one that is meant as long as this is held: numbers are given anew."""
+
+    def __init__(self, pid):
+        self.fd = os.pidfd_open(pid)
+
+    def __del__(self):
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+    def signal(self, number):
+        signal.pidfd_send_signal(self.fd, number)
+
+
 class Runs:
     """The command, with a run and a state directory of the test's own."""
 
@@ -76,7 +90,7 @@ class Runs:
         return found[0] if found else None
 
     def handles(self):
-        """A pidfd of every process of the systems here: each works in its run directory. {pid: pidfd}
+        """Every process of the systems here: each works in its run directory. {pid: Handle}
 
         In a chroot, the link of a process in a mount namespace of its own begins at the host's root: hence `in`."""
         found = {}
@@ -84,7 +98,7 @@ class Runs:
             if not entry.isdigit():
                 continue
             try:
-                handle = os.pidfd_open(int(entry))
+                handle = Handle(int(entry))
             except OSError:
                 continue
             try:
@@ -93,8 +107,6 @@ class Runs:
                 mine = False
             if mine:
                 found[int(entry)] = handle
-            else:
-                os.close(handle)
         return found
 
     def kill(self, pid):
@@ -102,7 +114,7 @@ class Runs:
         handle = self.handles().get(pid)
         if handle is None:
             return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        handle.signal(signal.SIGKILL)
         return True
 
     def left(self, seconds=15):
@@ -117,4 +129,4 @@ class Runs:
     def end(self):
         self.run("down", "--now")
         for handle in self.handles().values():
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            handle.signal(signal.SIGKILL)

@@ -64,8 +64,8 @@ def test_two_guests_use_an_image_one_after_the_other(programs, backend, image, f
             guest.end()
     check_image(image)
     logs = programs.log("one") + programs.log("two")
-    assert logs.count("the image is in use by another process") == 1, logs
-    assert logs.count("free now") == 1, logs
+    # One that waited for less than half a second says nothing.
+    assert logs.count("the image is in use by another process") == logs.count("free now") <= 1, logs
 
 
 @pytest.mark.parametrize("version,ring,features", matrix(QEMUS, (("qemu-7.2", "split", "all"), ("qemu-11", "packed", "all"))))

@@ -101,13 +101,13 @@ def test_a_device_that_does_not_answer_says_so(system):
     report = system.report()
     pid = next(unit["pid"] for unit in report["units"] if unit["name"] == "linux-a.disk")
     handle = system.handles()[pid]
-    signal.pidfd_send_signal(handle, signal.SIGSTOP)
+    handle.signal(signal.SIGSTOP)
     try:
         stat = json.loads(system.run("stat", "--json").stdout)
         assert {d["name"]: d.get("error", "") for d in stat["devices"]} == {
             "linux-a.console": "", "linux-a.disk": "it does not answer in time"}
     finally:
-        signal.pidfd_send_signal(handle, signal.SIGCONT)
+        handle.signal(signal.SIGCONT)
     assert counters(system, "linux-a.disk")["queues"]
 
 

@@ -180,7 +180,7 @@ def test_sigterm_to_the_daemon_stops_the_system(runs, folder):
     up = runs.start("up", description(folder, "one", domain("linux-a", 1, EARLY + 'rng { compatible = "bulkhead,rng"; };')))
     until_ready(up)
     daemon = runs.report()["pid"]
-    signal.pidfd_send_signal(runs.handles()[daemon], signal.SIGTERM)
+    runs.handles()[daemon].signal(signal.SIGTERM)
     assert up.wait(30) != 0, "the system ended, and nobody had asked the command"
     assert runs.left(2) == []
     assert os.listdir(runs.run_dir) == []
