@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,10 +179,11 @@ def ramdisk(flavour, folder, extra=()):
         tests.add_file(f"tests/{path.name}", path.read_bytes(), 0o755)
     for tree in extra:
         tests.add_tree(tree)
-    path = folder / f"{flavour}.cpio"
+    descriptor, path = tempfile.mkstemp(".cpio", f"{flavour}-", folder)  # of this guest alone: others boot at the same time
     base = build_ramdisk(flavour).read_bytes()
     # Linux looks for a further archive at a multiple of four bytes only, and skips zeros.
-    path.write_bytes(base + b"\0" * (-len(base) % 4) + tests.bytes(compress=False))
+    with open(descriptor, "wb") as file:
+        file.write(base + b"\0" * (-len(base) % 4) + tests.bytes(compress=False))
     return path
 
 

@@ -107,6 +107,11 @@ def test_a_stranger_fails_what_is_known_of_it(programs, folder, peer):
     expected |= {(*key, case) for key in known["sets"] for case in known["offered"]}
     races = {(*key, case) for key in known["sets"] for case in known["sometimes"]}
     failed = of(verdicts, "failed")
+    # What is new is judged once more, with more patience: the peer may just have been slow.
+    for key in failed - races - expected:
+        again = judge(device_class, folder / "peer", *(word.format(folder=folder) for word in words if "patience" not in word),
+                      f"--case={key[2]}", f"--ring={key[0]}", f"--features={key[1]}", "--patience=10000")
+        failed -= {key} - of(again, "failed")
     assert failed - races == expected, told(verdicts, failed - races ^ expected & failed)
     passed = of(verdicts, "passed")
     assert {key[:2] for key in passed if key[2] == "every_legal_queue_size_works"} == known["sets"]
