@@ -50,7 +50,10 @@ const char *bh_plan_option_value(const struct bh_plan_device *device, const char
     return NULL;
 }
 
-const char *const bh_plan_keepable[] = {"network", "privileges", NULL};
+bool bh_plan_is_keepable(const char *what)
+{
+    return strcmp(what, "network") == 0 || strcmp(what, "privileges") == 0;
+}
 
 bool bh_plan_keeps(const struct bh_plan_device *device, const char *what)
 {

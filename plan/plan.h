@@ -81,7 +81,7 @@ struct bh_plan_device {
         program; /* absolute: a stranger serves it, and options are the front-end's; NULL: the class's own program */
     char **arguments; /* the stranger's own, behind --fd=N */
     size_t argument_count;
-    char **keeps; /* what the stranger is not denied: of bh_plan_keepable */
+    char **keeps; /* what the stranger is not denied: as bh_plan_is_keepable says */
     size_t keep_count;
 };
 
@@ -212,8 +212,8 @@ uint32_t bh_plan_device_find(const struct bh_plan *plan, uint32_t domain, const 
 const char *bh_plan_option_value(const struct bh_plan_device *device,
                                  const char *name); /* the first of that name */
 
-/* What a stranger can be left: "network" and "privileges"; NULL ends it. */
-extern const char *const bh_plan_keepable[];
+/* Can a stranger be left that? "network" and "privileges" it can. */
+bool bh_plan_is_keepable(const char *what);
 bool bh_plan_keeps(const struct bh_plan_device *device, const char *what);
 
 /* The folder in the run directory in which a net meets its cable's other end; NULL: it plugs into nothing. */

@@ -14,11 +14,7 @@ static bool path_ok(const char *path)
 static bool keeps_ok(const struct bh_plan_device *device)
 {
     for (size_t i = 0; i < device->keep_count; i++) {
-        const char *const *word = bh_plan_keepable;
-
-        while (*word != NULL && strcmp(*word, device->keeps[i]) != 0)
-            word++;
-        if (*word == NULL)
+        if (!bh_plan_is_keepable(device->keeps[i]))
             return false;
     }
     return true;

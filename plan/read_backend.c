@@ -52,11 +52,7 @@ static int read_keeps(struct bh_draft *draft, const struct bh_draft_device *from
     if (err != BH_OK)
         return err;
     for (size_t i = 0; i < to->keep_count; i++) {
-        const char *const *word = bh_plan_keepable;
-
-        while (*word != NULL && strcmp(*word, to->keeps[i]) != 0)
-            word++;
-        if (*word == NULL)
+        if (!bh_plan_is_keepable(to->keeps[i]))
             bh_report_error(draft->report, &bh_tree_property(from->node, "bulkhead,keeps")->where, NULL, hint,
                             "nothing takes \"%s\" away from a program", to->keeps[i]);
     }
