@@ -4,6 +4,7 @@
  */
 #include "bench/plot.h"
 
+#include <bulkhead/impl/text.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,23 +19,10 @@
 #define OVERVIEW 960
 #define CASES    430 /* the overview's words */
 
-void bench_put_text(FILE *file, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '<': fputs("&lt;", file); break;
-        case '>': fputs("&gt;", file); break;
-        case '&': fputs("&amp;", file); break;
-        case '"': fputs("&quot;", file); break;
-        default: fputc((unsigned char)*text < 32 ? ' ' : *text, file);
-        }
-    }
-}
-
 static void words(FILE *file, double x, double y, const char *class, const char *anchor, const char *text)
 {
     fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" class=\"%s\" text-anchor=\"%s\">", x, y, class, anchor);
-    bench_put_text(file, text);
+    bh_text_put_markup(file, text);
     fputs("</text>", file);
 }
 
@@ -51,7 +39,7 @@ static void open_panel(FILE *file, size_t rows, int head, const char *title, con
     snprintf(text, sizeof(text), "%s%s%s", title, unit[0] ? ", " : "", unit);
     fprintf(file, "<svg viewBox=\"0 0 %d %zu\" role=\"img\" aria-label=\"", WIDTH,
             (size_t)head + rows * ROW + 4);
-    bench_put_text(file, text);
+    bh_text_put_markup(file, text);
     fputs("\">", file);
     words(file, 0, 14, "title", "start", text);
 }

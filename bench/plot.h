@@ -10,9 +10,6 @@
 
 #include "bench/report.h"
 
-/* Text as HTML and SVG may have it. */
-void bench_put_text(FILE *file, const char *text);
-
 /* One row a case: ours over the best peer, on a scale of doublings, with how far the samples reach. */
 void bench_plot_overview(FILE *file, const struct bench_contest *contests, size_t count);
 /* One bar a contestant, from 0, with the least and the most of its samples. */

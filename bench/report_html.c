@@ -4,6 +4,7 @@
  */
 #include "bench/plot.h"
 
+#include <bulkhead/impl/text.h>
 #include <string.h>
 
 static const char style[] =
@@ -57,7 +58,7 @@ static void put_style(FILE *file)
 static void fact(FILE *file, const char *name, const char *value)
 {
     fprintf(file, "<dt>%s</dt><dd>", name);
-    bench_put_text(file, value);
+    bh_text_put_markup(file, value);
     fputs("</dd>\n", file);
 }
 
@@ -73,7 +74,7 @@ static void put_head(FILE *file, const struct bench_report *report)
           file);
     put_style(file);
     fputs("</head><body><main>\n<h1>Bulkhead, measured</h1>\n<p class=\"soft\">", file);
-    bench_put_text(file, report->when);
+    bh_text_put_markup(file, report->when);
     fputs(report->interrupted ? ", interrupted</p>\n" : "</p>\n", file);
     fputs("<dl class=\"facts\">\n", file);
     snprintf(text, sizeof(text), "%s, %u CPUs for this run, %.0f GiB, %s", machine->cpu, machine->cpus,
@@ -94,7 +95,7 @@ static void put_head(FILE *file, const struct bench_report *report)
         snprintf(text, sizeof(text), "one CPU for driver and back-end");
     fact(file, "Places", text);
     fputs("<dt>Command</dt><dd><code>", file);
-    bench_put_text(file, report->command);
+    bh_text_put_markup(file, report->command);
     fputs("</code></dd></dl>\n", file);
 }
 
@@ -133,7 +134,7 @@ static void put_table(FILE *file, const struct bench_contest *contest)
         if (!first->count)
             continue;
         fputs("<tr><td>", file);
-        bench_put_text(file, result->recipe->name);
+        bh_text_put_markup(file, result->recipe->name);
         fputs("</td>", file);
         for (unsigned m = 0; m < BENCH_METRICS; m++) {
             snprintf(text, sizeof(text), "-");
@@ -154,14 +155,14 @@ static void put_notes(FILE *file, const struct bench_contest *contest)
 
         if (result->note[0]) {
             fputs("<p class=\"soft\">", file);
-            bench_put_text(file, result->recipe->name);
+            bh_text_put_markup(file, result->recipe->name);
             fputs(": ", file);
-            bench_put_text(file, result->note);
+            bh_text_put_markup(file, result->note);
             fputs("</p>\n", file);
         }
         if (result->disturbed) {
             fputs("<p class=\"warn\">", file);
-            bench_put_text(file, result->recipe->name);
+            bh_text_put_markup(file, result->recipe->name);
             fprintf(file, ": others took up to %.2f CPUs during %u of its %zu samples</p>\n", result->foreign,
                     result->disturbed, result->figure[contest->one.workload->shown[0]].count);
         }
@@ -174,12 +175,12 @@ static void put_contest(FILE *file, const struct bench_contest *contest)
 
     bench_case_text(&contest->one, text, sizeof(text));
     fputs("<div class=\"card\"><h3>", file);
-    bench_put_text(file, text);
+    bh_text_put_markup(file, text);
     fputs("</h3>\n", file);
     bench_verdict_text(contest, text, sizeof(text));
     if (text[0]) {
         fputs("<span class=\"chip\">", file);
-        bench_put_text(file, text);
+        bh_text_put_markup(file, text);
         fputs("</span>\n", file);
     }
     fputs("<div class=\"panels\">", file);

@@ -4,6 +4,7 @@
  */
 #include "cli/running.h"
 
+#include <bulkhead/impl/text.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,9 +76,7 @@ static double number_of(const json_t *object, const char *key)
 static const char *plain(const char *text, char kept[128])
 {
     snprintf(kept, 128, "%s", text);
-    for (char *c = kept; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
+    bh_text_clean_ascii(kept, strlen(kept));
     return kept;
 }
 

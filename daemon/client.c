@@ -5,6 +5,7 @@
 #include "daemon/client.h"
 #include "daemon/run_dir.h"
 
+#include <bulkhead/impl/text.h>
 #include <bulkhead/impl/unix_socket.h>
 #include <dirent.h>
 #include <errno.h>
@@ -194,9 +195,7 @@ static int refusal(const char *kind)
 static const char *plain(const char *text, char kept[PLAIN_MAX])
 {
     snprintf(kept, PLAIN_MAX, "%s", text);
-    for (char *c = kept; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+    bh_text_clean(kept, strlen(kept));
     return kept;
 }
 

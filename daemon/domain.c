@@ -5,6 +5,7 @@
  */
 #include "daemon/system.h"
 
+#include <bulkhead/impl/text.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,7 @@ static void gone(void *owner, bool well, const char *why)
     struct unit *unit = owner;
     bh_log_pipe_drain(&unit->log);
     snprintf(unit->why, sizeof(unit->why), "%s", why);
-    text_clean(unit->why, strlen(unit->why));
+    bh_text_clean(unit->why, strlen(unit->why));
     system_event(unit, well ? BH_EVENT_ENDED : BH_EVENT_FAILED);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "daemon/system.h"
 
+#include <bulkhead/impl/text.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,13 +14,6 @@
 enum { LINE_MAX_BYTES = 2048, TIME_MAX_BYTES = 40, LIST_MAX_BYTES = 512 };
 
 /* An event stays one line, and moves no terminal's cursor. */
-void text_clean(char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
-}
-
 void system_log(struct system *system, const char *name, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
@@ -31,7 +25,7 @@ void system_log(struct system *system, const char *name, const char *format, ...
     va_end(args);
     if (used > (int)sizeof(line) - 2)
         used = (int)sizeof(line) - 2;
-    text_clean(line, (size_t)used);
+    bh_text_clean(line, (size_t)used);
     line[used] = '\n';
     bh_log_write(&system->log, line, (size_t)used + 1);
 }

@@ -4,6 +4,7 @@
  */
 #include "daemon/notification.h"
 
+#include <bulkhead/impl/text.h>
 #include <string.h>
 
 bool bh_fd_name_is_valid(const char *name, size_t length)
@@ -38,8 +39,8 @@ static void take_status(struct bh_notification *n, const char *text, size_t leng
 {
     if (length > BH_STATUS_MAX)
         length = BH_STATUS_MAX;
-    for (size_t i = 0; i < length; i++)
-        n->status[i] = (char)(text[i] < ' ' || text[i] > '~' ? '?' : text[i]);
+    memcpy(n->status, text, length);
+    bh_text_clean_ascii(n->status, length);
     n->status[length] = 0;
     n->has_status = true;
 }

@@ -10,6 +10,7 @@
 #include "daemon/system.h"
 #include "daemon/metrics.h"
 
+#include <bulkhead/impl/text.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,7 +295,7 @@ static void emit(struct bh_diag_sink *sink, const struct bh_diag *diag)
         diag->level != BH_DIAG_DEBUG ? strdup(diag->what) : NULL; /* an engine's words may be in it */
     if (!what)
         return;
-    text_clean(what, strlen(what));
+    bh_text_clean(what, strlen(what));
     control_broadcast(system, json_pack("{s:s, s:s, s:s, s:s}", "event", "says", "level", levels[diag->level],
                                         "name", name ? name : "", "text", what));
     free(what);

@@ -180,8 +180,6 @@ int files_make(struct system *system);
 /* A line of the daemon's log, for nobody else. `name`: of the unit; may be NULL. */
 void system_log(struct system *system, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* What others say is printable where it is told on: control characters become question marks. */
-void text_clean(char *text, size_t length);
 /* What runs, on what, and what is planned. */
 void history_begin(struct system *system);
 /* The unit's state, which is new. */

@@ -9,6 +9,7 @@
  */
 #include "programs/device_control.h"
 
+#include <bulkhead/impl/text.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -286,9 +287,7 @@ static void keep_first(struct bh_diag_sink *sink, const struct bh_diag *diag)
         return;
     snprintf(error->text, sizeof(error->text), "%s%s%s", diag->what, diag->hint ? "; " : "",
              diag->hint ? diag->hint : "");
-    for (char *c = error->text; *c; c++)
-        if (*c < ' ' || *c > '~') /* it may quote a client, cut anywhere */
-            *c = '?';
+    bh_text_clean_ascii(error->text, strlen(error->text)); /* it may quote a client, cut anywhere */
 }
 
 /* A value as one would type it; NULL for what no option can be. `text` has room for any number. */

@@ -4,6 +4,7 @@
  */
 #include "tests/conformance/report.h"
 
+#include <bulkhead/impl/text.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,19 +72,6 @@ static void print_json(const struct conf_report *report)
     json_decref(whole);
 }
 
-static void print_escaped(FILE *file, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '<': fputs("&lt;", file); break;
-        case '>': fputs("&gt;", file); break;
-        case '&': fputs("&amp;", file); break;
-        case '"': fputs("&quot;", file); break;
-        default: fputc((unsigned char)*text < ' ' ? ' ' : *text, file);
-        }
-    }
-}
-
 static bool write_junit(const struct conf_report *report, const char *path)
 {
     FILE *file = fopen(path, "we");
@@ -97,11 +85,11 @@ static bool write_junit(const struct conf_report *report, const char *path)
         const struct conf_result *result = &report->results[i];
         fprintf(file, "  <testcase classname=\"%s.%s.%s\" name=\"%s [", report->class_name, result->ring,
                 result->features, result->name);
-        print_escaped(file, result->section);
+        bh_text_put_markup(file, result->section);
         fputs("]\">", file);
         if (result->verdict != CONF_PASSED) {
             fprintf(file, "<%s message=\"", result->verdict == CONF_FAILED ? "failure" : "skipped");
-            print_escaped(file, result->why);
+            bh_text_put_markup(file, result->why);
             fputs("\"/>", file);
         }
         fputs("</testcase>\n", file);
