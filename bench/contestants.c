@@ -142,7 +142,8 @@ static int add_qsd(const struct bench_options *options, struct bench_recipe *rec
 
 static bool in_path(const char *program)
 {
-    char *folders = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), *rest = folders;
+    const char *path_list = getenv("PATH");
+    char *folders = strdup(path_list ? path_list : "/usr/bin:/bin"), *rest = folders;
     const char *folder;
     bool found = false;
 

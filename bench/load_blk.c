@@ -192,7 +192,7 @@ static int start(struct bench_load **made, struct bench_link *links, const struc
         err = lay(load, links);
     if (!err) {
         load->blocks = bh_le64_get(capacity) * SECTOR / one->block;
-        if (load->blocks < one->queues * one->depth)
+        if (load->blocks < (uint64_t)one->queues * one->depth)
             err = BH_ERR_RANGE;
     }
     if (err) {

@@ -153,7 +153,7 @@ static int stream(struct bench_load *load, const struct bench_limit *limit, stru
             err = arrived(load) != before ? BH_OK
                   : now > moved + PATIENCE_NS
                       ? BH_ERR_TIMEOUT
-                      : bench_vsock_rest(&load->vsock, more || events == POLLIN ? events : 0);
+                      : bench_vsock_rest(&load->vsock, (short)(more || events == POLLIN ? events : 0));
     }
     tally->bytes = arrived(load) - first;
     tally->requests = tally->bytes / load->vsock.block;
@@ -224,7 +224,7 @@ static int run(struct bench_load *load, const struct bench_limit *limit, struct 
 
 static uint64_t memory(const struct bench_case *one)
 {
-    return 2 * BENCH_VSOCK_BUFFERS * (one->block + 128ull) + (1ull << 20);
+    return 2ull * BENCH_VSOCK_BUFFERS * (one->block + 128ull) + (1ull << 20);
 }
 
 static void stop(struct bench_load *load)

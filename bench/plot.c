@@ -149,8 +149,8 @@ void bench_plot_latency(FILE *file, const struct bench_contest *contest)
     least = pow(10, floor(log10(fmax(least, 0.01))));
     most = pow(10, ceil(log10(most) + 1e-9));
     open_panel(file, rows, AXIS, "Latency: p50, p99, up to p99.9", "us");
-    for (double tick = least; tick <= most * 1.001; tick *= 10) {
-        const double x = at_log(tick, least, most);
+    for (long decade = lround(log10(least)); decade <= lround(log10(most)); decade++) {
+        const double tick = pow(10, (double)decade), x = at_log(tick, least, most);
         char number[32];
 
         line(file, "grid", x, AXIS, x, AXIS + (double)rows * ROW);

@@ -211,7 +211,7 @@ int bench_write_html(const struct bench_report *report, FILE *file)
     for (size_t i = 0; i < report->count; i++) {
         const struct bench_contest *contest = &report->contests[i];
 
-        if (contest->one.workload != section) {
+        if (!section || contest->one.workload != section) {
             section = contest->one.workload;
             fprintf(file, "<h2>%s</h2>\n<p>%s.</p>\n", section->name, section->summary);
         }
